@@ -1,0 +1,1 @@
+"""A dirty ServiceDesk database made to measure, and four dashboards for it."""

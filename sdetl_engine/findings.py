@@ -1,0 +1,126 @@
+"""Findings, decisions, and the catalogue of rules.
+
+A finding is one thing that a gate noticed.  It carries counts and names, and evidence as keys of rows; it
+never carries a row's content unless ``evidence`` was asked for, and evidence never reaches a log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Sequence
+
+
+class Severity(enum.StrEnum):
+    """How a finding bears on its gate: ``halt`` stops, ``review`` asks for agreement, the others inform."""
+
+    INFO = "info"
+    WARNING = "warning"
+    REVIEW = "review"
+    HALT = "halt"
+
+
+class Gate(enum.StrEnum):
+    """The verdict at the end of a stage."""
+
+    PASSED = "passed"
+    REVIEW = "review"
+    HALTED = "halted"
+
+
+class Choice(enum.StrEnum):
+    """What an operator may say about a finding."""
+
+    ACCEPT = "accept"
+    MARK_MISSING = "mark-missing"
+    LOAD_AS_TEXT = "load-as-text"
+    LEAVE_OUT = "leave-out"
+    QUARANTINE = "quarantine"
+    DAY_FIRST = "day-first"
+    MONTH_FIRST = "month-first"
+    SET_TYPE = "set-type"
+    ADD_INDEX = "add-index"
+    PARTITION = "partition"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """What the operator said about a finding.  ``argument`` is the mark, the type, the index, ...
+
+    ``rule`` ``table`` ``column`` address the finding; ``*`` in table or column means any.
+    """
+
+    rule: str
+    choice: Choice
+    reason: str
+    table: str | None = None
+    column: str | None = None
+    argument: str | None = None
+    who: str | None = None
+    when: str | None = None
+    """ISO 8601 with offset."""
+
+    def answers(self, finding: Finding) -> bool:
+        """True when this decision was made about that finding and the finding allows it."""
+        return (
+            self.rule == finding.rule
+            and self.table in ("*", finding.table)
+            and self.column in ("*", finding.column)
+            and self.choice in finding.choices
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evidence:
+    """One place where a finding is true: the row's key as text, and the raw value as Python ``repr``-free text."""
+
+    key: str
+    value: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a gate noticed.  ``fraction`` is ``count`` over the rows (or columns) looked at, 0..1."""
+
+    rule: str
+    severity: Severity
+    message: str
+    advice: str
+    table: str | None = None
+    column: str | None = None
+    count: int = 0
+    fraction: float | None = None
+    choices: tuple[Choice, ...] = ()
+    suggestion: str | None = None
+    """The argument that the advice proposes: the mark, the type, the index."""
+    evidence: tuple[Evidence, ...] = ()
+    decision: Decision | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True when it still asks something of the operator."""
+        return self.severity in (Severity.REVIEW, Severity.HALT) and self.decision is None
+
+
+def gate_of(findings: Iterable[Finding]) -> Gate:
+    """The verdict that open findings give: any halt halts, else any review asks, else passed."""
+    open_severities = {f.severity for f in findings if f.is_open}
+    if Severity.HALT in open_severities:
+        return Gate.HALTED
+    return Gate.REVIEW if Severity.REVIEW in open_severities else Gate.PASSED
+
+
+def decide(findings: Sequence[Finding], decisions: Sequence[Decision]) -> tuple[Finding, ...]:
+    """The findings with the decisions that stand about them attached.
+
+    A halt is never settled by ``accept``: what settles it removes its cause, and the stage is then
+    evaluated again without it.
+    """
+    return tuple(_decided(f, decisions) for f in findings)
+
+
+def _decided(finding: Finding, decisions: Sequence[Decision]) -> Finding:
+    for decision in decisions:
+        if decision.answers(finding) and not (finding.severity is Severity.HALT and decision.choice is Choice.ACCEPT):
+            return dataclasses.replace(finding, decision=decision)
+    return finding

@@ -1,0 +1,1 @@
+"""Dashboards: as files, as queries, and behind Grafana's HTTP API."""

@@ -1,0 +1,1 @@
+"""What others see of a run while it works: log, metrics, rate and ETA, health."""

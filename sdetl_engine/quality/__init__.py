@@ -1,0 +1,1 @@
+"""The five dimensions of quality, their receipts and the gate.  Pure: no I/O."""

@@ -1,0 +1,1 @@
+"""One model of a finished run, rendered as HTML and as JSON."""

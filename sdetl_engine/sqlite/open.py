@@ -1,0 +1,44 @@
+"""Opening SQLite files that nobody vouches for.
+
+Only files inside a run's folder are opened with SQLite.  The source itself never is: even a read-only open of
+a WAL database leaves ``-wal`` and ``-shm`` beside it (see ``sqlite.freeze``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sdetl_engine.errors import UsageError
+
+
+def quote(name: str) -> str:
+    """An SQLite identifier, quoted.  Any name except one with a NUL, which SQL text cannot carry."""
+    if "\0" in name:
+        raise UsageError("a name holds a NUL character", next_step="rename it in the source and start again")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def open_readonly(path: Path) -> sqlite3.Connection:
+    """A hardened read-only connection in autocommit mode; TEXT comes back as ``str``.
+
+    May be handed from one thread to another, but not used by two at once.
+    """
+    return _harden(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", **_OPTIONS))
+
+
+def open_writable(path: Path) -> sqlite3.Connection:
+    """The same for a file of our own that is written.  Creates the file when it is not there."""
+    return _harden(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rwc", **_OPTIONS))
+
+
+_OPTIONS = {"uri": True, "isolation_level": None, "check_same_thread": False, "timeout": 5.0}
+
+
+def _harden(connection: sqlite3.Connection) -> sqlite3.Connection:
+    # https://www.sqlite.org/security.html: nothing in the schema of a file may run code of its own.
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
+    connection.execute("PRAGMA mmap_size=0")
+    connection.execute("PRAGMA temp_store=FILE")
+    return connection
