@@ -66,7 +66,7 @@ class Decision:
             self.rule == finding.rule
             and self.table in ("*", finding.table)
             and self.column in ("*", finding.column)
-            and self.choice in finding.choices
+            and (self.choice in finding.choices or self.choice is Choice.ACCEPT)
         )
 
 

@@ -10,10 +10,11 @@ No password is a setting: the target's credentials come from ``--target``, ``PG*
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from sdetl_engine.errors import UsageError
 from sdetl_engine.findings import Choice, Decision
+from sdetl_engine.rules import RULES
 from sdetl_engine.values.types import TargetType
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -238,3 +240,159 @@ class Settings(_Group):
         for text in load.types.values():
             TargetType.parse(text)
         return load
+
+    @field_validator("decisions")
+    @classmethod
+    def _rules_exist(cls, decisions: tuple[PlanDecision, ...]) -> tuple[PlanDecision, ...]:
+        for decision in decisions:
+            if decision.rule not in RULES:
+                near = difflib.get_close_matches(decision.rule, RULES, n=1, cutoff=0.4)
+                raise ValueError(f"no rule is called {decision.rule!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        return decisions
+
+    @property
+    def standing_decisions(self) -> tuple[Decision, ...]:
+        """The decisions of the plan, as the engine uses them."""
+        return tuple(d.as_decision() for d in self.decisions)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Layer:
+    """One source of settings: where it is from, for error messages, and what it says, by dotted key."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+def load_settings(
+    *,
+    plan: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    assignments: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Defaults, then ``plan``, then ``environ``, then ``assignments`` (``key=value``), then ``extra`` (dotted keys).
+
+    ``extra`` is how command line options with a name of their own (``--null-marker``, ``--dashboards``) get in;
+    lists in it are added to what the plan says.  Raises UsageError naming every key that is wrong.
+    """
+    layers = [
+        *([_Layer(f"plan {plan}", _read_plan(plan))] if plan else []),
+        _Layer("environment", _from_environment(environ or {})),
+        *(_Layer("--set", dict([_assignment(text)])) for text in assignments),
+    ]
+    tree: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            _put(tree, _known_key(key, layer.origin), value)
+    for key, value in (extra or {}).items():
+        before = _get(tree, key)
+        _put(tree, key, [*before, *value] if isinstance(before, list) else value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(_explain(error), next_step="correct the setting; the README lists them all") from None
+
+
+def dump_plan(settings: Settings) -> str:
+    """The settings as a TOML plan: what differs from the defaults, and every decision."""
+    tree = settings.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+    return "# A plan for sdetl: settings that differ from the defaults, and decisions.\n" + tomli_w.dumps(tree)
+
+
+def setting_keys() -> tuple[str, ...]:
+    """Every dotted key that exists, in order."""
+    return tuple(_leaf_keys(Settings))
+
+
+def _leaf_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        key = prefix + (field.alias or name)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _leaf_keys(kind, key + ".")
+        else:
+            yield key
+
+
+def _read_plan(path: Path) -> Mapping[str, Any]:
+    try:
+        size = path.stat().st_size
+        if size > MEGABYTE:
+            raise UsageError(f"the plan {path} has {size} bytes; no plan is that long", next_step="check the path")
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"the plan {path} cannot be read: {error.strerror}", next_step="check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the plan {path} is not TOML: {error}", next_step="correct that line") from None
+    return dict(_flatten(tree))
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys down to the depth of settings; tables that are values (``load.types``) stay whole."""
+    keys = setting_keys()
+    for name, value in tree.items():
+        key = prefix + name
+        if isinstance(value, Mapping) and key not in keys:
+            yield from _flatten(value, key + ".")
+        else:
+            yield key, value
+
+
+def _from_environment(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """``SDETL_GATES__MIN_SCORE=85``.  Names without ``__`` are settings only when they name one (SDETL_WORKSPACE is not)."""
+    keys = {key.replace(".", "__").upper(): key for key in setting_keys()}
+    found: dict[str, Any] = {}
+    for name, text in environ.items():
+        bare = name.removeprefix(ENVIRONMENT_PREFIX)
+        if bare == name or (bare not in keys and "__" not in bare):
+            continue
+        found[keys.get(bare, bare.lower().replace("__", "."))] = _literal(text)
+    return found
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text!r} is not of the form key=value", next_step="write --set gates.min_score=85")
+    return key.strip(), _literal(value)
+
+
+def _literal(text: str) -> Any:
+    """A value as typed: JSON where it is JSON (numbers, true, lists), plain text otherwise."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, (dict, type(None))) else value
+
+
+def _known_key(key: str, origin: str) -> str:
+    keys = setting_keys()
+    if key in keys or any(key.startswith(f"{known}.") for known in ("load.types", "load.partition", "dashboards.variables")):
+        return key
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"{origin}: there is no setting {key!r}{hint}", next_step="correct the key; the README lists them all")
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    for table in ("load.types", "load.partition", "dashboards.variables"):
+        if key.startswith(table + "."):
+            _put(tree, table, {**(_get(tree, table) or {}), key[len(table) + 1 :]: value})
+            return
+    *groups, leaf = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+    tree[leaf] = value
+
+
+def _get(tree: Mapping[str, Any], key: str) -> Any:
+    value: Any = tree
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))

@@ -1,0 +1,1 @@
+"""sdetl's engine."""

@@ -1,0 +1,56 @@
+"""What decisions do: each one is a change of settings, so that a plan with decisions and a plan with the
+settings they stand for come to the same run.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sdetl_engine.findings import Choice, Decision
+from sdetl_engine.settings import Settings
+
+
+def effective(settings: Settings, decisions: Iterable[Decision]) -> Settings:
+    """The settings with every decision carried out on top."""
+    for decision in decisions:
+        settings = _apply(settings, decision)
+    return settings
+
+
+def _apply(settings: Settings, decision: Decision) -> Settings:
+    column = f"{decision.table}.{decision.column}"
+    match decision.choice:
+        case Choice.MARK_MISSING:
+            return _append(settings, "clean", "null_markers", f"{column}={decision.argument}")
+        case Choice.DAY_FIRST:
+            return _append(settings, "clean", "day_first", column)
+        case Choice.MONTH_FIRST:
+            return _append(settings, "clean", "month_first", column)
+        case Choice.LOAD_AS_TEXT:
+            return _entry(settings, "types", column, "text")
+        case Choice.SET_TYPE:
+            return _entry(settings, "types", column, decision.argument or "text")
+        case Choice.PARTITION:
+            return _entry(settings, "partition", decision.table or "", decision.argument or "")
+        case Choice.LEAVE_OUT:
+            if decision.column is None:
+                return _append(settings, "source", "exclude_tables", decision.table or "")
+            return _append(settings, "source", "exclude_columns", column)
+        case Choice.ADD_INDEX:
+            return _append(settings, "load", "indexes", decision.argument or "")
+        case Choice.ACCEPT | Choice.QUARANTINE:
+            return settings
+
+
+def _append(settings: Settings, group: str, key: str, value: str) -> Settings:
+    old: Sequence[str] = getattr(getattr(settings, group), key)
+    return settings if value in old else _replace(settings, group, key, (*old, value))
+
+
+def _entry(settings: Settings, key: str, name: str, value: str) -> Settings:
+    return _replace(settings, "load", key, {**getattr(settings.load, key), name: value})
+
+
+def _replace(settings: Settings, group: str, key: str, value: Any) -> Settings:
+    changed = getattr(settings, group).model_copy(update={key: value})
+    return settings.model_copy(update={group: changed})

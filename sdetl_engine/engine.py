@@ -1,0 +1,225 @@
+"""Starting, resuming and looking at runs: the composition of the house, behind the public face."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdetl_engine.checklist import Stage
+from sdetl_engine.deployment import Deployment, is_busy
+from sdetl_engine.errors import EnvironmentFailed, SdetlError
+from sdetl_engine.guards import difference_to_backup
+from sdetl_engine.journal import Journal
+from sdetl_engine.postgres.session import TargetSession
+from sdetl_engine.records import PreflightResult
+from sdetl_engine.runner import Runner, StageFunction
+from sdetl_engine.settings import Settings, load_settings
+from sdetl_engine.stages.backup import backup
+from sdetl_engine.stages.canary import canary
+from sdetl_engine.stages.clean import clean
+from sdetl_engine.stages.cutover import cutover
+from sdetl_engine.stages.migrate import migrate
+from sdetl_engine.stages.preflight import preflight
+from sdetl_engine.stages.profile import profile
+from sdetl_engine.stages.report import report
+from sdetl_engine.stages.score import score
+from sdetl_engine.stages.validate import validate
+from sdetl_engine.workspace import RunFolder, Workspace
+
+RECIPES: Mapping[Stage, StageFunction] = {
+    Stage.PREFLIGHT: preflight,
+    Stage.BACKUP: backup,
+    Stage.PROFILE: profile,
+    Stage.CLEAN: clean,
+    Stage.SCORE: score,
+    Stage.CANARY: canary,
+    Stage.MIGRATE: migrate,
+    Stage.VALIDATE: validate,
+    Stage.CUTOVER: cutover,
+    Stage.REPORT: report,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunState:
+    """A run in the workspace, as the start screen and ``sdetl status`` show it."""
+
+    run_id: str
+    source: str
+    target: str | None
+    finished: tuple[Stage, ...]
+    stopped_at: str | None
+    """The stage that did not finish, or None."""
+    outcome: str
+    """``live``, ``halted``, ...; ``interrupted`` when the process died; ``running`` while one works on it."""
+    is_resumable: bool
+    message: str = ""
+
+
+def sdetl_version() -> str:
+    """The version of the installed package."""
+    try:
+        return importlib.metadata.version("sdetl")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def start_run(
+    workspace: Workspace,
+    source: Path,
+    target: str | None,
+    settings: Settings,
+    *,
+    environ: Mapping[str, str] | None = None,
+    skip_canary: bool = False,
+) -> Runner:
+    """A new run, ready to go.  ``target`` as ``--target`` takes it; None for stages that need none.
+
+    The caller closes ``runner.deployment``.  Raises UsageError, EnvironmentFailed.
+    """
+    workspace.prepare()
+    session = TargetSession.parse(target, workspace, settings, environ or os.environ) if target is not None else None
+    folder = workspace.new_run()
+    run = Deployment(workspace, folder, source.absolute(), session, settings, skip_canary=skip_canary)
+    run.journal.write(
+        "run_started",
+        sdetl=sdetl_version(),
+        source=os.fspath(run.source),
+        target=session.spoken if session else None,
+        settings_sha256=_digest(settings),
+        skip_canary=skip_canary,
+        who=run.who,
+    )
+    run.save_plan()
+    return Runner(run, RECIPES)
+
+
+def resume_run(
+    workspace: Workspace,
+    run_id: str,
+    *,
+    source: Path | None = None,
+    target: str | None = None,
+    settings: Settings | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Runner:
+    """Take up a run that ended early, after its last finished stage.
+
+    Refuses, each with its reason, when the run is finished, when source, target or settings are not what they
+    were, or when a file of the run is not what the journal says.
+    """
+    folder = workspace.run_folder(run_id)
+    started, decisions = _read_start(folder)
+    if source is not None and os.fspath(source.absolute()) != started["source"]:
+        raise _refused(run_id, f"it is about {started['source']}, not {source}")
+    plan = load_settings(plan=folder.plan)
+    base = plan.model_copy(update={"decisions": plan.decisions[: len(plan.decisions) - decisions]})
+    if _digest(base) != started["settings_sha256"]:
+        raise _refused(run_id, "its plan.toml was changed by hand")
+    if settings is not None and _digest(settings) != started["settings_sha256"]:
+        raise _refused(run_id, f"the settings changed: {', '.join(_changed_keys(base, settings))}")
+    spoken = target if target is not None else started["target"]
+    session = TargetSession.parse(spoken, workspace, base, environ or os.environ) if spoken is not None else None
+    if session is not None and started["target"] is not None and session.spoken != started["target"]:
+        raise _refused(run_id, f"its target was {started['target']}, not {session.spoken}")
+    run = Deployment(
+        workspace, folder, Path(started["source"]), session, base, skip_canary=bool(started["skip_canary"])
+    )
+    try:
+        return _taken_up(run)
+    except BaseException:
+        run.__exit__(None, None, None)
+        raise
+
+
+def _taken_up(run: Deployment) -> Runner:
+    ended = run.journal.last("run_ended")
+    if ended is not None and ended["outcome"] == "live":
+        raise _refused(run.run_id, "it is finished: its version went live")
+    runner = Runner(run, RECIPES)
+    taken = runner.restore()
+    if Stage.PREFLIGHT in taken:
+        _refuse_changes(run)
+    run.journal.write("run_resumed", after=[str(stage) for stage in taken], who=run.who)
+    return runner
+
+
+def _refuse_changes(run: Deployment) -> None:
+    if (difference := difference_to_backup(run)) is not None:
+        raise _refused(run.run_id, difference)
+    before = run.results.load(Stage.PREFLIGHT, PreflightResult).target_identity
+    if run.session is not None and before is not None and run.session.identity() != before:
+        raise _refused(run.run_id, "the target is another server or database than it was")
+
+
+def run_states(workspace: Workspace) -> list[RunState]:
+    """Every run of the workspace, newest first."""
+    return [_state(workspace.run_folder(run_id)) for run_id in workspace.run_ids()]
+
+
+def _state(folder: RunFolder) -> RunState:
+    try:
+        journal = Journal(folder.journal)
+        started = journal.last("run_started") or {}
+    except SdetlError as error:
+        return RunState(folder.run_id, "?", None, (), None, "unreadable", is_resumable=False, message=error.message)
+    finished = tuple(Stage(r["stage"]) for r in journal.records if r["event"] == "stage_finished" and r["status"] in ("passed", "skipped"))
+    begun = [r for r in journal.records if r["event"] in ("run_started", "run_resumed")]
+    ended = journal.last("run_ended")
+    over = ended is not None and (not begun or ended["seq"] > begun[-1]["seq"])
+    last = next((Stage(r["stage"]) for r in reversed(journal.records) if "stage" in r), None)
+    if is_busy(folder):
+        outcome = "running"
+    elif not over or ended is None:
+        outcome = "interrupted"
+    else:
+        outcome = str(ended["outcome"])
+    return RunState(
+        folder.run_id,
+        str(started.get("source", "?")),
+        started.get("target"),
+        tuple(dict.fromkeys(finished)),
+        str(last) if last is not None and last not in finished else None,
+        outcome,
+        is_resumable=outcome in ("interrupted", "halted", "failed", "cancelled", "validated") and bool(started),
+        message=str((ended or {}).get("error", {}).get("message", "")) if over else "",
+    )
+
+
+def _read_start(folder: RunFolder) -> tuple[Mapping[str, Any], int]:
+    if is_busy(folder):
+        raise EnvironmentFailed(
+            f"run {folder.run_id} is being worked on by another process",
+            next_step="wait until it has finished, or end it there",
+            kind="lock",
+        )
+    journal = Journal(folder.journal)
+    started = journal.last("run_started")
+    if started is None:
+        raise _refused(folder.run_id, "it never really began")
+    return started, sum(r["event"] == "decision_made" for r in journal.records)
+
+
+def _refused(run_id: str, reason: str) -> EnvironmentFailed:
+    return EnvironmentFailed(
+        f"run {run_id} cannot be resumed: {reason}",
+        left_behind="the run's folder as it was",
+        next_step="start a new run",
+        kind="resume",
+    )
+
+
+def _digest(settings: Settings) -> str:
+    text = json.dumps(settings.model_dump(mode="json", by_alias=True), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _changed_keys(before: Settings, after: Settings) -> Sequence[str]:
+    old, new = before.model_dump(by_alias=True), after.model_dump(by_alias=True)
+    return [key for key in old if old[key] != new[key]]

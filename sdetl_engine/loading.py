@@ -1,0 +1,123 @@
+"""Building one version from one SQLite file, in one transaction: the canary and the full load both do this.
+
+Schema, tables, rows by binary COPY, proof, indexes, keys, ANALYZE; the caller adds the registry's entry and
+commits, or rolls back and nothing is left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from sdetl_engine.errors import UsageError, ValidationFailed
+from sdetl_engine.events import Reporter
+from sdetl_engine.postgres import build, quarantine
+from sdetl_engine.postgres.load import create_partitions, load_table, open_source
+from sdetl_engine.postgres.plan import VersionPlan
+from sdetl_engine.postgres.proof import prove_table
+from sdetl_engine.records import LoadedResult, TableProof
+from sdetl_engine.settings import Settings
+
+
+def load_version(
+    connection: psycopg.Connection[Any],
+    path: Path,
+    version: str,
+    plan: VersionPlan,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    run_id: str,
+    health: Callable[[], None],
+) -> LoadedResult:
+    """Build schema ``version`` from the file, inside the connection's transaction, which is left open.
+
+    Raises ValidationFailed when what PostgreSQL holds is not what was sent, TargetError, ResourceError, Cancelled.
+    """
+    began = time.monotonic()
+    build.create_version_schema(connection, version, run_id=run_id)
+    build.create_tables(connection, version, plan)
+    proofs, seconds, quarantined = [], {}, 0
+    source = open_source(path)
+    try:
+        for table in plan.tables:
+            started = time.monotonic()
+            if table.partition is not None:
+                create_partitions(connection, version, table, source)
+            sent = load_table(
+                source, connection, version, table, batch_rows=settings.load.batch_rows, reporter=reporter, health=health
+            )
+            proof = prove_table(connection, version, table, sent, reporter=reporter)
+            kept = quarantine.fill(source, connection, version, table)
+            quarantined += kept
+            seconds[table.name] = round(time.monotonic() - started, 3)
+            proofs.append(
+                TableProof(
+                    table.name,
+                    proof.rows_sent,
+                    proof.rows_held,
+                    proof.sha256_sent,
+                    proof.sha256_held,
+                    proof.equal,
+                    kept,
+                )
+            )
+            _refuse_unproved(proofs[-1], table.rows)
+            reporter.event("TableLoaded", f"{table.name}: {proof.rows_held} rows, proved", rows=proof.rows_held)
+    finally:
+        source.close()
+    load_seconds = time.monotonic() - began
+    built = build.finish(connection, version, plan, reporter)
+    return LoadedResult(
+        version=version,
+        proof=tuple(proofs),
+        types={t.name: {c.name: c.target.sql for c in t.columns} for t in plan.tables},
+        indexes=built.indexes,
+        constraints=built.constraints,
+        not_migrated=(*plan.not_migrated, *built.not_migrated),
+        renamed=plan.renamed,
+        orphans=dict(built.invalid),
+        quarantine_schema=quarantine.schema_name(version) if quarantined else None,
+        seconds_by_table=seconds,
+        load_seconds=load_seconds,
+    )
+
+
+def refuse_empty(plan: VersionPlan, rows: Mapping[str, int]) -> None:
+    """Loading nothing is never a success."""
+    if not plan.tables:
+        raise UsageError("there is no table to migrate", next_step="check the source and source.exclude_tables")
+    if not any(rows.values()):
+        raise ValidationFailed(
+            "no table of the source holds a single row: loading nothing is never a success",
+            next_step="check that this is the right file",
+        )
+
+
+def _refuse_unproved(proof: TableProof, expected: int) -> None:
+    if proof.rows_sent != expected:
+        raise ValidationFailed(
+            f"table {proof.table}: {proof.rows_sent} rows left the cleaned file, which holds {expected}",
+            left_behind="nothing: the load was rolled back; the live version untouched",
+            next_step="start a new run; report it with the run's log if it happens again",
+        )
+    if not proof.equal:
+        raise ValidationFailed(
+            f"table {proof.table}: PostgreSQL holds {proof.rows_held} rows with another digest than the "
+            f"{proof.rows_sent} that were sent",
+            left_behind="nothing: the load was rolled back; the live version untouched",
+            next_step="check the server's disk and log, then start a new run",
+        )
+
+
+def with_rows(plan: VersionPlan, rows: Mapping[str, int]) -> VersionPlan:
+    """The plan with the row counts of the file that is loaded."""
+    tables = tuple(dataclasses.replace(t, rows=rows[t.source.name]) for t in plan.tables)
+    return dataclasses.replace(plan, tables=tables)
+
+

@@ -1,0 +1,89 @@
+"""From what was proved of the data to what the version will hold: the plan that is shown and then built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdetl_engine.checklist import Stage
+from sdetl_engine.deployment import Deployment
+from sdetl_engine.findings import Choice, Finding, Severity
+from sdetl_engine.grafana.dashboards import Dashboard, read_dashboards
+from sdetl_engine.grafana.suggest import IndexSuggestion, suggest_indexes
+from sdetl_engine.loading import with_rows
+from sdetl_engine.postgres.ddl import plan_version
+from sdetl_engine.postgres.plan import VersionPlan
+from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult, ScoreResult
+from sdetl_engine.values.types import DATE_KINDS, TargetType
+
+
+def target_plan(run: Deployment) -> tuple[VersionPlan, tuple[Finding, ...]]:
+    """The plan of the full load, and what it suggests to the operator."""
+    schema = run.results.load(Stage.PREFLIGHT, PreflightResult).source_schema
+    profile = run.results.load(Stage.PROFILE, ProfileResult)
+    score = run.results.load(Stage.SCORE, ScoreResult)
+    cleaned = run.results.load(Stage.CLEAN, CleanedResult)
+    suggestions = _suggestions(run, cleaned)
+    load = run.settings.load
+    build_them = load.suggested_indexes == "build" or (load.suggested_indexes == "ask" and run.agreed)
+    plan = plan_version(
+        schema,
+        profile.verdicts,
+        score.clean_tables,
+        profile.relation_facts,
+        load=load,
+        suggested_indexes=tuple(s.spelling for s in suggestions) if build_them else (),
+    )
+    findings = [] if build_them or load.suggested_indexes == "ignore" else [_suggest_index(s) for s in suggestions]
+    findings += _suggest_partitions(run, profile, cleaned)
+    return with_rows(plan, cleaned.rows), tuple(findings)
+
+
+def dashboards_of(run: Deployment) -> tuple[Dashboard, ...]:
+    """The dashboards of ``--dashboards``; none when no folder is named."""
+    directory = run.settings.dashboards.directory
+    return read_dashboards(Path(directory)) if directory is not None else ()
+
+
+def _suggestions(run: Deployment, cleaned: CleanedResult) -> tuple[IndexSuggestion, ...]:
+    return suggest_indexes(
+        dashboards_of(run), run.settings.serving_schema, rows=cleaned.rows, existing=run.settings.load.indexes
+    )
+
+
+def _suggest_index(suggestion: IndexSuggestion) -> Finding:
+    return Finding(
+        "INDEX-SUGGESTED",
+        Severity.INFO,
+        suggestion.reason,
+        f"add {suggestion.spelling!r} to load.indexes, or set load.suggested_indexes=build",
+        table=suggestion.table,
+        choices=(Choice.ADD_INDEX, Choice.ACCEPT),
+        suggestion=suggestion.spelling,
+    )
+
+
+def _suggest_partitions(run: Deployment, profile: ProfileResult, cleaned: CleanedResult) -> list[Finding]:
+    """A table that is large and has a well-filled date column would gain from partitions."""
+    load = run.settings.load
+    found = []
+    for table, rows in cleaned.rows.items():
+        if rows < load.partition_suggest_rows or table in load.partition:
+            continue
+        dated = [v for v in profile.verdicts if v.table == table and TargetType.parse(v.chosen).kind in DATE_KINDS]
+        filled = [v for v in dated if profile.table(table).column(v.column).missing < rows / 100]
+        if filled:
+            argument = f"{filled[0].column} by month"
+            found.append(
+                Finding(
+                    "PARTITION-SUGGESTED",
+                    Severity.INFO,
+                    f"{table} has {rows:,} rows; split by months of {filled[0].column}, recent panels would read less",
+                    f"set load.partition.{table} to {argument!r}",
+                    table=table,
+                    column=filled[0].column,
+                    count=rows,
+                    choices=(Choice.PARTITION, Choice.ACCEPT),
+                    suggestion=argument,
+                )
+            )
+    return found

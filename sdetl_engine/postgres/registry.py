@@ -1,0 +1,281 @@
+"""The registry: schema ``sdetl`` in the target, the truth about what is live, for any operator on any machine.
+
+Versions change status only here: ``loading`` -> ``candidate`` -> ``live`` -> ``retired``, or ``failed``.
+The functions take a connection and run inside its transaction; whoever calls them commits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from sdetl_engine.errors import TargetError
+
+SCHEMA = "sdetl"
+FORMAT = 1
+
+
+class VersionStatus(enum.StrEnum):
+    """Where a version stands."""
+
+    LOADING = "loading"
+    CANDIDATE = "candidate"
+    LIVE = "live"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Version:
+    """One complete load, as the registry knows it.  Times are aware (UTC).  ``previous`` was live before it."""
+
+    version: str
+    serving_schema: str
+    status: str
+    created_at: datetime
+    created_by: str
+    run_id: str | None
+    source_name: str | None
+    source_md5: str | None
+    rows: int | None
+    table_rows: Mapping[str, int] | None
+    score: float | None
+    live_since: datetime | None
+    previous: str | None
+    load_xid: str | None
+    """The transaction that loaded it (xid8 as text): snapshots older than it would see it empty."""
+    note: str | None
+
+
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE sdetl.versions (
+        version text PRIMARY KEY,
+        serving_schema text NOT NULL,
+        status text NOT NULL CHECK (status IN ('loading', 'candidate', 'live', 'retired', 'failed')),
+        created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        created_by text NOT NULL,
+        run_id text,
+        source_name text,
+        source_md5 text,
+        rows bigint,
+        table_rows jsonb,
+        score double precision,
+        live_since timestamptz,
+        previous text,
+        load_xid text,
+        note text
+    );
+    CREATE UNIQUE INDEX versions_one_live ON sdetl.versions (serving_schema) WHERE status = 'live';
+    CREATE TABLE sdetl.deployments (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        action text NOT NULL CHECK (action IN ('cutover', 'rollback', 'restore')),
+        serving_schema text NOT NULL,
+        from_version text,
+        to_version text NOT NULL,
+        who text NOT NULL,
+        run_id text
+    );
+    CREATE TABLE sdetl.drills (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        serving_schema text NOT NULL,
+        server_version integer NOT NULL,
+        passed boolean NOT NULL,
+        rollback_seconds double precision,
+        restore_seconds double precision,
+        who text NOT NULL,
+        steps jsonb NOT NULL
+    );
+    """,
+)
+
+
+def exists(connection: psycopg.Connection[Any]) -> bool:
+    """True when the target has a registry that this session may see."""
+    return _one(connection, "SELECT to_regclass('sdetl.versions') IS NOT NULL")
+
+
+def ensure(connection: psycopg.Connection[Any]) -> None:
+    """Create the registry, or bring an older one up to date, in the connection's transaction.
+
+    Raises TargetError when a newer sdetl wrote it, or when a foreign schema of that name is in the way.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('sdetl registry', 0))")
+    if not _one(connection, "SELECT to_regclass('sdetl.format') IS NOT NULL"):
+        if _one(connection, "SELECT to_regnamespace('sdetl') IS NOT NULL"):
+            raise TargetError(
+                "the target has a schema sdetl that is not sdetl's registry",
+                next_step="rename that schema, or migrate into another database",
+                kind="registry",
+            )
+        connection.execute("CREATE SCHEMA sdetl")
+        connection.execute("COMMENT ON SCHEMA sdetl IS 'Registry of sdetl: what is live, since when, by whom'")
+        connection.execute("CREATE TABLE sdetl.format (number integer NOT NULL)")
+        connection.execute("INSERT INTO sdetl.format VALUES (0)")
+    number = _one(connection, "SELECT number FROM sdetl.format")
+    if number > FORMAT:
+        raise TargetError(
+            f"the registry in the target was written by a newer sdetl (format {number}, this one knows {FORMAT})",
+            next_step="use the newer sdetl",
+            kind="registry",
+        )
+    for migration in _MIGRATIONS[number:]:
+        connection.execute(sql.SQL(migration))  # type: ignore[arg-type]  # a constant of this module
+    connection.execute("UPDATE sdetl.format SET number = %s", [FORMAT])
+
+
+def add_version(
+    connection: psycopg.Connection[Any],
+    version: str,
+    *,
+    serving_schema: str,
+    status: VersionStatus,
+    created_by: str,
+    run_id: str | None = None,
+    source_name: str | None = None,
+    source_md5: str | None = None,
+    table_rows: Mapping[str, int] | None = None,
+    score: float | None = None,
+    note: str | None = None,
+    loaded_now: bool = True,
+) -> None:
+    """Enter a version.  ``loaded_now``: its rows were written by the present transaction."""
+    connection.execute(
+        """
+        INSERT INTO sdetl.versions (version, serving_schema, status, created_by, run_id, source_name, source_md5,
+                                    rows, table_rows, score, load_xid, note)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, CASE WHEN %s THEN pg_current_xact_id()::text END, %s)
+        """,
+        [
+            version,
+            serving_schema,
+            status,
+            created_by,
+            run_id,
+            source_name,
+            source_md5,
+            sum(table_rows.values()) if table_rows is not None else None,
+            psycopg.types.json.Jsonb(dict(table_rows)) if table_rows is not None else None,
+            score,
+            loaded_now,
+            note,
+        ],
+    )
+
+
+def live_version(connection: psycopg.Connection[Any], serving_schema: str) -> Version | None:
+    """The version that is live under the serving name, or None when none is managed."""
+    found = _versions(connection, "WHERE serving_schema = %s AND status = 'live'", [serving_schema])
+    return found[0] if found else None
+
+
+def get_version(connection: psycopg.Connection[Any], version: str) -> Version | None:
+    """The version of that name, or None."""
+    found = _versions(connection, "WHERE version = %s", [version])
+    return found[0] if found else None
+
+
+def all_versions(connection: psycopg.Connection[Any], serving_schema: str | None = None) -> list[Version]:
+    """Every version, newest first; of one serving schema when given."""
+    if serving_schema is None:
+        return _versions(connection, "", [])
+    return _versions(connection, "WHERE serving_schema = %s", [serving_schema])
+
+
+def set_status(connection: psycopg.Connection[Any], version: str, status: VersionStatus) -> None:
+    """Change a version's status.  Raises TargetError when it is not in the registry."""
+    cursor = connection.execute("UPDATE sdetl.versions SET status = %s WHERE version = %s", [status, version])
+    if cursor.rowcount != 1:
+        raise TargetError(f"version {version} is not in the registry", next_step="see sdetl versions", kind="registry")
+
+
+def set_live(connection: psycopg.Connection[Any], version: str, *, previous: str | None) -> None:
+    """Make ``version`` live and ``previous`` retired; the caller has renamed, or is about to, in this transaction."""
+    if previous is not None:
+        set_status(connection, previous, VersionStatus.RETIRED)
+    connection.execute(
+        "UPDATE sdetl.versions SET status = 'live', live_since = clock_timestamp(), previous = %s WHERE version = %s",
+        [previous, version],
+    )
+
+
+def record_deployment(
+    connection: psycopg.Connection[Any],
+    action: str,
+    *,
+    serving_schema: str,
+    from_version: str | None,
+    to_version: str,
+    who: str,
+    run_id: str | None,
+) -> None:
+    """Add a line to the history of switches."""
+    connection.execute(
+        "INSERT INTO sdetl.deployments (action, serving_schema, from_version, to_version, who, run_id) "
+        "VALUES (%s, %s, %s, %s, %s, %s)",
+        [action, serving_schema, from_version, to_version, who, run_id],
+    )
+
+
+def record_drill(
+    connection: psycopg.Connection[Any],
+    *,
+    serving_schema: str,
+    server_version: int,
+    passed: bool,
+    rollback_seconds: float | None,
+    restore_seconds: float | None,
+    who: str,
+    steps: list[dict[str, object]],
+) -> None:
+    """Add a rehearsal to the history."""
+    connection.execute(
+        "INSERT INTO sdetl.drills (serving_schema, server_version, passed, rollback_seconds, restore_seconds, who, steps) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [serving_schema, server_version, passed, rollback_seconds, restore_seconds, who, psycopg.types.json.Jsonb(steps)],
+    )
+
+
+def last_drill(connection: psycopg.Connection[Any]) -> tuple[datetime, bool, int, float | None] | None:
+    """When the newest drill was, whether it passed, the server version it ran on, and its rollback time in seconds."""
+    if not exists(connection):
+        return None
+    row = connection.execute(
+        "SELECT at, passed, server_version, rollback_seconds FROM sdetl.drills ORDER BY at DESC LIMIT 1"
+    ).fetchone()
+    return (row[0], row[1], row[2], row[3]) if row else None
+
+
+def _versions(connection: psycopg.Connection[Any], where: str, values: list[object]) -> list[Version]:
+    columns = ", ".join(field.name for field in dataclasses.fields(Version))
+    query = f"SELECT {columns} FROM sdetl.versions {where} ORDER BY created_at DESC, version DESC"
+    with connection.cursor(row_factory=class_row(Version)) as cursor:
+        return cursor.execute(query, values).fetchall()  # type: ignore[arg-type]  # built from constants of this module
+
+
+def _one(connection: psycopg.Connection[Any], query: str) -> Any:
+    row = connection.execute(query).fetchone()  # type: ignore[arg-type]  # constants of this module
+    return row[0] if row else None
+
+
+def drop_version(connection: psycopg.Connection[Any], version: str) -> None:
+    """Drop a version that is not live, with its quarantine, and its entry.  Raises TargetError when it is live."""
+    known = get_version(connection, version)
+    if known is None or known.status == VersionStatus.LIVE:
+        raise TargetError(
+            f"version {version} is {'live' if known else 'not in the registry'} and is not dropped",
+            next_step="see sdetl versions",
+            kind="registry",
+        )
+    for schema in (version, f"{version}_quarantine"):
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+    connection.execute("DELETE FROM sdetl.versions WHERE version = %s", [version])

@@ -1,0 +1,430 @@
+"""What each stage found, as frozen data: kept in the run's folder, read by later stages, screens and the report.
+
+A stage never imports another stage; what passes between them is here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+
+from sdetl_engine.findings import Finding
+from sdetl_engine.postgres.plan import NotMigrated
+from sdetl_engine.profiling.facts import KeyFacts, SampleVerdict, TableFacts, TypeVerdict
+from sdetl_engine.values.schema import Relation, Schema
+
+
+class Verdict(enum.StrEnum):
+    """What one check came to."""
+
+    PASSED = "passed"
+    WARNING = "warning"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """Could not be checked; never shown as passed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was looked at, what was measured, against which limit, and the fix."""
+
+    name: str
+    verdict: Verdict
+    measured: str
+    limit: str = ""
+    fix: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RawTable:
+    """One table as read from the source's own bytes, before recovery."""
+
+    table: str
+    rows: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrozenSource:
+    """The copy that everything after pre-flight reads, and the source's fingerprint when it was taken.
+
+    Sizes in bytes; hashes in hexadecimal, of the finished copy as re-read from disk.  ``byte_identical`` when
+    the copy's bytes are the source's; otherwise a write-ahead log or journal was taken in (``recovered``).
+    """
+
+    path: str
+    bytes: int
+    md5: str
+    sha256: str
+    source_sha256: str
+    byte_identical: bool
+    recovered: str
+    fingerprint: Mapping[str, object]
+    raw_tables: tuple[RawTable, ...] = ()
+    """Rows and digests read from the raw bytes of source and log, where something had to be recovered."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PreflightResult:
+    """Every check with its verdict.  A failed one has already stopped the run."""
+
+    checks: tuple[Check, ...]
+    frozen: FrozenSource
+    source_schema: Schema
+    server_version: str | None = None
+    target: str | None = None
+    target_identity: str | None = None
+    live_version: str | None = None
+    """The version that was live when the run began."""
+    serving_exists: bool = False
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Counts by verdict."""
+        return {
+            "checks": len(self.checks),
+            "warnings": sum(c.verdict is Verdict.WARNING for c in self.checks),
+            "unknown": sum(c.verdict is Verdict.UNKNOWN for c in self.checks),
+            "tables": len(self.source_schema.tables),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableCopy:
+    """One table in source and copy: rows and content digest, and whether they are equal."""
+
+    table: str
+    rows: int
+    sha256: str
+    source_rows: int
+    source_sha256: str
+
+    @property
+    def equal(self) -> bool:
+        """True when both sides hold the same content."""
+        return (self.rows, self.sha256) == (self.source_rows, self.source_sha256)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DumpRecord:
+    """The dump of the serving schema, proved by listing it."""
+
+    path: str
+    bytes: int
+    md5: str
+    sha256: str
+    objects: int
+    tables: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BackupResult:
+    """Both backups.  ``dump`` is None when there was no serving schema to dump."""
+
+    path: str
+    bytes: int
+    md5: str
+    sha256: str
+    compared: str
+    """How copy and source were compared: ``bytes`` (equal SHA-256 of both, re-read) or ``content`` (digests)."""
+    tables: tuple[TableCopy, ...]
+    manifest: str
+    dump: DumpRecord | None
+    dump_skipped: str | None
+    removed: tuple[str, ...] = ()
+    """What retention removed."""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Sizes, hashes and counts."""
+        return {
+            "path": self.path,
+            "bytes": self.bytes,
+            "md5": self.md5,
+            "sha256": self.sha256,
+            "tables_equal": sum(t.equal for t in self.tables),
+            "dump": self.dump.path if self.dump else self.dump_skipped,
+            "removed": len(self.removed),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GaugeReading:
+    """One threshold of the circuit breaker: what was measured against which limit."""
+
+    name: str
+    measured: float
+    limit: float
+    tripped: bool
+    subject: str
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProfileResult:
+    """Every column measured and judged."""
+
+    tables: tuple[TableFacts, ...]
+    samples: Mapping[str, Mapping[str, SampleVerdict]]
+    verdicts: tuple[TypeVerdict, ...]
+    relations: tuple[Relation, ...]
+    relation_facts: tuple[KeyFacts, ...]
+    gauges: tuple[GaugeReading, ...]
+    jury: Mapping[str, str]
+    """``table.column`` to the sentence about how its days and months were told apart."""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(t.rows for t in self.tables)
+
+    def table(self, name: str) -> TableFacts:
+        """Facts of the table of that exact name.  Raises KeyError."""
+        for table in self.tables:
+            if table.table == name:
+                return table
+        raise KeyError(name)
+
+    def verdict(self, table: str, column: str) -> TypeVerdict:
+        """The verdict on a column.  Raises KeyError."""
+        for verdict in self.verdicts:
+            if (verdict.table, verdict.column) == (table, column):
+                return verdict
+        raise KeyError((table, column))
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Counts, and the breaker's state."""
+        return {
+            "tables": len(self.tables),
+            "columns": len(self.verdicts),
+            "rows": self.rows,
+            "mismatched_columns": sum(v.mismatched for v in self.verdicts),
+            "breaker_tripped": any(g.tripped for g in self.gauges),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CleanedResult:
+    """The cleaned copy and its ledger."""
+
+    path: str
+    ledger: str
+    sha256: str
+    rows: Mapping[str, int]
+    cells_changed: int
+    by_rule: Mapping[str, int]
+    by_column: Mapping[str, Mapping[str, int]]
+    """``table.column`` to rule to count."""
+    second_pass_changes: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Counts by rule."""
+        return {
+            "rows": sum(self.rows.values()),
+            "cells_changed": self.cells_changed,
+            "second_pass_changes": self.second_pass_changes,
+            **{f"rule_{name}": count for name, count in self.by_rule.items()},
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScoredDimension:
+    """One dimension, before and after cleaning: shares of 0..100, None when there was nothing to assess."""
+
+    weight: float
+    before: float | None
+    after: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScoreReceipt:
+    """Points lost after cleaning, and what fixing the cause would win back."""
+
+    dimension: str
+    table: str
+    column: str | None
+    count: int
+    points: float
+    win_back: float
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """The quality score, 0..100."""
+
+    before: float
+    after: float
+    dimensions: Mapping[str, ScoredDimension]
+    receipts: tuple[ScoreReceipt, ...]
+    clean_tables: tuple[TableFacts, ...]
+    """The cleaned file, measured again: what the load relies on."""
+    receipts_before: tuple[ScoreReceipt, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Both totals."""
+        return {"before": round(self.before, 2), "after": round(self.after, 2), "receipts": len(self.receipts)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableProof:
+    """What left SQLite and what PostgreSQL holds, bit for bit."""
+
+    table: str
+    rows_sent: int
+    rows_held: int
+    sha256_sent: str
+    sha256_held: str
+    equal: bool
+    quarantined: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadedResult:
+    """A version schema, loaded and proved; the canary's and the full one's alike.
+
+    ``types``: table to column to PostgreSQL type.  ``orphans``: foreign keys that are NOT VALID, with counts.
+    """
+
+    version: str
+    proof: tuple[TableProof, ...]
+    types: Mapping[str, Mapping[str, str]]
+    indexes: int
+    constraints: int
+    not_migrated: tuple[NotMigrated, ...]
+    renamed: tuple[tuple[str, str], ...]
+    orphans: Mapping[str, int]
+    quarantine_schema: str | None
+    seconds_by_table: Mapping[str, float]
+    load_seconds: float
+    dropped: bool = False
+    """True for a canary: its schema is gone again."""
+    differences: tuple[str, ...] = ()
+    """What the canary's validation found; a difference has already stopped the run."""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows held, all tables."""
+        return sum(p.rows_held for p in self.proof)
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Counts and times."""
+        return {
+            "version": self.version,
+            "tables": len(self.proof),
+            "rows": self.rows,
+            "indexes": self.indexes,
+            "constraints": self.constraints,
+            "not_migrated": len(self.not_migrated),
+            "quarantined": sum(p.quarantined for p in self.proof),
+            "load_seconds": round(self.load_seconds, 3),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ComparedColumn:
+    """Aggregates of one column on both sides, as canonical text; ``differs`` names the measures that do."""
+
+    table: str
+    column: str
+    source: Mapping[str, str | None]
+    target: Mapping[str, str | None]
+    differs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PanelRecord:
+    """One panel query of a dashboard, tried on the candidate under the serving name."""
+
+    dashboard: str
+    panel: str
+    ref: str
+    ok: bool
+    milliseconds: float
+    rows: int
+    error: str | None = None
+    skipped: str | None = None
+    slow: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ValidateResult:
+    """Both sides compared, sample queries and dashboards tried."""
+
+    columns: tuple[ComparedColumn, ...]
+    type_differences: tuple[str, ...]
+    types_checked: int
+    sample_queries: tuple[Check, ...]
+    panels: tuple[PanelRecord, ...]
+    dashboards: Mapping[str, str]
+    """Dashboard title to its file."""
+    rehearsed_as: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Counts."""
+        return {
+            "columns_compared": len(self.columns),
+            "types_checked": self.types_checked,
+            "sample_queries": len(self.sample_queries),
+            "panels": sum(p.skipped is None for p in self.panels),
+            "panels_failed": sum(not p.ok and p.skipped is None for p in self.panels),
+            "dashboards": len(self.dashboards),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CutoverResult:
+    """The switch, and what was read back through the serving name afterwards.  Times in seconds."""
+
+    live_version: str
+    previous_version: str | None
+    adopted: bool
+    seconds: float
+    lock_seconds: float
+    attempts: int
+    grants: int
+    not_there: tuple[str, ...]
+    rollback_command: str | None
+    post_checks: tuple[Check, ...]
+    switched_at: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What is live, what was, and how long readers waited."""
+        return {
+            "live": self.live_version,
+            "previous": self.previous_version,
+            "seconds": round(self.seconds, 3),
+            "lock_seconds": round(self.lock_seconds, 3),
+            "attempts": self.attempts,
+            "grants": self.grants,
+            "rollback_command": self.rollback_command,
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReportResult:
+    """Where the documents are."""
+
+    html: str
+    json: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Paths."""
+        return {"html": self.html, "json": self.json}

@@ -1,0 +1,161 @@
+"""The document of a run, as ``sdetl run --json`` prints it and ``report.json`` keeps it.
+
+A key that does not apply is absent, not invented.  No cell values, no credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sdetl_engine.checklist import Stage
+from sdetl_engine.deployment import Deployment
+from sdetl_engine.records import (
+    BackupResult,
+    CleanedResult,
+    CutoverResult,
+    LoadedResult,
+    PanelRecord,
+    PreflightResult,
+    ProfileResult,
+    ScoreResult,
+    ValidateResult,
+)
+from sdetl_engine.runner import Outcome, StageRecord, finding_as_json
+
+
+def run_document(run: Deployment, records: Sequence[StageRecord], outcome: Outcome | None) -> dict[str, Any]:
+    """Everything about the run that is known at this moment.  ``outcome`` is None while it is under way."""
+    done = {record.stage for record in records if run.results.has(record.stage)}
+    document: dict[str, Any] = {"run_id": run.run_id}
+    if outcome is not None:
+        document |= {"outcome": str(outcome.kind), "exit_code": int(outcome.exit_code)}
+    document["source"] = _source(run, done)
+    if run.session is not None:
+        document["target"] = _target(run, done)
+    document["stages"] = [
+        {"name": str(r.stage), "status": str(r.status), "seconds": round(r.seconds, 3), "summary": dict(r.summary)}
+        for r in records
+    ]
+    document["findings"] = [finding_as_json(f) for r in records for f in r.findings]
+    for key, value in _parts(run, done):
+        document[key] = value
+    if outcome is not None and outcome.error is not None:
+        document["error"] = outcome.error.as_json()
+    if run.folder.report_html.exists():
+        document["report"] = str(run.folder.report_html)
+    return document
+
+
+def _source(run: Deployment, done: set[Stage]) -> dict[str, Any]:
+    source: dict[str, Any] = {"path": str(run.source)}
+    if Stage.BACKUP in done:
+        backup = run.results.load(Stage.BACKUP, BackupResult)
+        source |= {
+            "md5": backup.md5,
+            "sha256": backup.sha256,
+            "bytes": backup.bytes,
+            "tables": {t.table: t.rows for t in backup.tables},
+        }
+    return source
+
+
+def _target(run: Deployment, done: set[Stage]) -> dict[str, Any]:
+    target: dict[str, Any] = {"serving_schema": run.settings.serving_schema}
+    if Stage.PREFLIGHT in done:
+        preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
+        target |= _present(server_version=preflight.server_version, previous_version=preflight.live_version)
+    if Stage.MIGRATE in done:
+        target["version_schema"] = run.version
+    if Stage.CUTOVER in done:
+        target |= _present(previous_version=run.results.load(Stage.CUTOVER, CutoverResult).previous_version)
+    return target
+
+
+def _parts(run: Deployment, done: set[Stage]) -> list[tuple[str, Any]]:
+    parts: list[tuple[str, Any]] = []
+    if Stage.SCORE in done:
+        parts.append(("score", _score(run.results.load(Stage.SCORE, ScoreResult))))
+    if Stage.CLEAN in done:
+        cleaned = run.results.load(Stage.CLEAN, CleanedResult)
+        parts.append(("ledger", {"cells_changed": cleaned.cells_changed, "by_rule": dict(cleaned.by_rule)}))
+    if Stage.PROFILE in done:
+        parts.append(("types", _types(run.results.load(Stage.PROFILE, ProfileResult))))
+    if Stage.MIGRATE in done:
+        loaded = run.results.load(Stage.MIGRATE, LoadedResult)
+        parts.append(("proof", _proof(loaded)))
+        parts.append(("not_migrated", [_not_migrated(n) for n in loaded.not_migrated]))
+    if Stage.VALIDATE in done:
+        parts.append(("dashboards", dashboards(run.results.load(Stage.VALIDATE, ValidateResult))))
+    if Stage.CUTOVER in done:
+        parts.append(("cutover", _cutover(run.results.load(Stage.CUTOVER, CutoverResult))))
+    return parts
+
+
+def _score(score: ScoreResult) -> dict[str, Any]:
+    dimensions = {
+        name: _present(weight=d.weight, before=_rounded(d.before), after=_rounded(d.after))
+        for name, d in score.dimensions.items()
+    }
+    return {"before": _rounded(score.before), "after": _rounded(score.after), "dimensions": dimensions}
+
+
+def _types(profile: ProfileResult) -> dict[str, dict[str, Any]]:
+    types: dict[str, dict[str, Any]] = {}
+    for verdict in profile.verdicts:
+        types.setdefault(verdict.table, {})[verdict.column] = _present(
+            declared=verdict.declared,
+            observed=str(verdict.observed) if verdict.observed else None,
+            confidence=round(verdict.confidence, 4),
+            chosen=None if verdict.left_out else verdict.chosen,
+        )
+    return types
+
+
+def _proof(loaded: LoadedResult) -> dict[str, Any]:
+    return {
+        p.table: {
+            "rows_sent": p.rows_sent,
+            "rows_held": p.rows_held,
+            "sha256_sent": p.sha256_sent,
+            "sha256_held": p.sha256_held,
+            "equal": p.equal,
+        }
+        for p in loaded.proof
+    }
+
+
+def _not_migrated(item: Any) -> dict[str, Any]:
+    return _present(kind=item.kind, name=item.name, table=item.table, reason=item.reason)
+
+
+def dashboards(validated: ValidateResult) -> list[dict[str, Any]]:
+    """Dashboards with their panels counted, failures named."""
+    return [_dashboard(title, [p for p in validated.panels if p.dashboard == title]) for title in validated.dashboards]
+
+
+def _dashboard(title: str, panels: Sequence[PanelRecord]) -> dict[str, Any]:
+    tried = [p for p in panels if p.skipped is None]
+    return {
+        "title": title,
+        "panels": len(tried),
+        "passed": sum(p.ok for p in tried),
+        "failed": [{"panel": p.panel, "error": p.error or ""} for p in tried if not p.ok],
+        "slowest_ms": round(max((p.milliseconds for p in tried), default=0.0), 1),
+    }
+
+
+def _cutover(cutover: CutoverResult) -> dict[str, Any]:
+    return _present(
+        seconds=round(cutover.seconds, 4),
+        lock_seconds=round(cutover.lock_seconds, 4),
+        rollback_command=cutover.rollback_command,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def _present(**fields: object) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

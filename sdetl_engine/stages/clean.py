@@ -1,0 +1,96 @@
+"""Clean: a new file with ISO dates and NULL for missing; every changed cell in the ledger; twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sdetl_engine.checklist import Stage
+from sdetl_engine.deployment import Deployment
+from sdetl_engine.errors import ValidationFailed
+from sdetl_engine.events import Reporter
+from sdetl_engine.files import sha256_of
+from sdetl_engine.findings import Choice, Finding, Severity
+from sdetl_engine.observe.health import HealthCheck
+from sdetl_engine.profiling.facts import TypeVerdict
+from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult
+from sdetl_engine.settings import Settings
+from sdetl_engine.sqlite import cleaned
+from sdetl_engine.sqlite.cleaned import ColumnRules
+from sdetl_engine.values.missing import markers_for, matches
+from sdetl_engine.values.schema import Schema
+from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
+
+
+def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
+    """Write ``clean.db`` and ``ledger.db`` in the run's folder, validated before they take their names."""
+    preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
+    profile = run.results.load(Stage.PROFILE, ProfileResult)
+    rules = cleaning_rules(preflight.source_schema, profile, run.settings)
+    cleaned.sweep_partials(run.folder.path)
+    for leftover in (run.folder.clean, run.folder.ledger):
+        leftover.unlink(missing_ok=True)
+    health = HealthCheck(run.folder.path, run.settings.health)
+    done = cleaned.clean(
+        Path(preflight.frozen.path),
+        run.folder.clean,
+        run.folder.ledger,
+        preflight.source_schema,
+        rules,
+        reporter=reporter,
+        health=health,
+    )
+    again = cleaned.count_changes(run.folder.clean, preflight.source_schema, rules)
+    if again:
+        raise ValidationFailed(
+            f"cleaning is not idempotent: a second pass over {run.folder.clean} would change {again} cells",
+            left_behind="the cleaned file and its ledger, for a look; nothing in the target",
+            next_step="report it with the run's log",
+        )
+    run.metrics.count("etl_dates_standardized", done.by_rule.get("date_to_iso", 0))
+    run.metrics.count("etl_empty_strings_converted", done.by_rule.get("empty_to_null", 0))
+    return CleanedResult(
+        path=str(run.folder.clean),
+        ledger=str(run.folder.ledger),
+        sha256=sha256_of(run.folder.clean),
+        rows=done.rows,
+        cells_changed=done.cells_changed,
+        by_rule=done.by_rule,
+        by_column=done.by_column,
+        second_pass_changes=again,
+        findings=tuple(_kept(k) for k in done.kept),
+    )
+
+
+def cleaning_rules(schema: Schema, profile: ProfileResult, settings: Settings) -> Mapping[tuple[str, str], ColumnRules]:
+    """What may be done to each column: from its chosen type, the declared marks and the plan's list."""
+    rules = {}
+    for verdict in profile.verdicts:
+        rule = _rules_of(verdict, settings)
+        if not verdict.left_out and (rule.to_iso or rule.marks or rule.empty_to_null):
+            rules[verdict.table, verdict.column] = rule
+    return rules
+
+
+def _rules_of(verdict: TypeVerdict, settings: Settings) -> ColumnRules:
+    kind = TargetType.parse(verdict.chosen).kind
+    listed = matches(settings.clean.empty_to_null, verdict.table, verdict.column)
+    return ColumnRules(
+        to_iso=kind in DATE_KINDS,
+        day_first=verdict.day_first,
+        marks=markers_for(settings.clean.null_markers, verdict.table, verdict.column),
+        empty_to_null=listed or kind not in (Kind.TEXT, Kind.BYTES, Kind.JSON, Kind.JSONB),
+    )
+
+
+def _kept(kept: cleaned.Kept) -> Finding:
+    return Finding(
+        "EMPTY-KEPT",
+        Severity.REVIEW,
+        f"{kept.count:,} values in {kept.table}.{kept.column} mean missing but were kept: {kept.why}",
+        "load the column as text, or agree: what its type cannot hold stands in the quarantine",
+        table=kept.table,
+        column=kept.column,
+        count=kept.count,
+        choices=(Choice.ACCEPT, Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT),
+    )

@@ -1,0 +1,226 @@
+"""Cutover: the candidate becomes live in one transaction, and is read back under the serving name.
+
+If what is read back is not what was proved, the switch is undone at once and says so.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from sdetl_engine.checklist import Stage
+from sdetl_engine.deployment import Deployment
+from sdetl_engine.errors import SdetlError, TargetError, ValidationFailed
+from sdetl_engine.events import Reporter
+from sdetl_engine.findings import Choice, Finding, Severity, decide, gate_of
+from sdetl_engine.guards import refuse_changed_source
+from sdetl_engine.postgres import carry, registry
+from sdetl_engine.postgres.locks import assert_held
+from sdetl_engine.postgres.serving import count_rows
+from sdetl_engine.postgres.switch import Switched, SwitchOrder, switch
+from sdetl_engine.records import Check, CutoverResult, LoadedResult, PreflightResult, Verdict
+
+
+def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
+    """Switch, read back, and say how to go back.  Raises TargetError, ValidationFailed."""
+    loaded = run.results.load(Stage.MIGRATE, LoadedResult)
+    began = run.results.load(Stage.PREFLIGHT, PreflightResult)
+    run.hold_target_lock()
+    with run.connect() as connection:
+        connection.autocommit = True
+        findings = _findings(run, connection)
+        already = registry.live_version(connection, run.settings.serving_schema)
+    if gate_of(decide(findings, run.decisions)).value != "passed" and not run.agreed:
+        return _not_yet(loaded, began, findings)
+    if already is not None and already.version == loaded.version:
+        switched = _switched_earlier(run, already)
+    else:
+        _guard(run, loaded)
+        switched = _switch(run, reporter, loaded, began)
+    checks = _read_back(run, loaded)
+    if any(c.verdict is not Verdict.PASSED for c in checks):
+        raise _undo(run, reporter, loaded, switched, checks)
+    run.metrics.set("etl_last_import_timestamp", datetime.now(UTC).timestamp())
+    return CutoverResult(
+        live_version=loaded.version,
+        previous_version=switched.previous_version,
+        adopted=switched.adopted,
+        seconds=switched.seconds,
+        lock_seconds=switched.lock_seconds,
+        attempts=switched.attempts,
+        grants=switched.carried.grants,
+        not_there=switched.carried.not_there,
+        rollback_command=_rollback_command(run) if switched.previous_version else None,
+        post_checks=checks,
+        switched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        findings=findings,
+    )
+
+
+def _findings(run: Deployment, connection: psycopg.Connection[Any]) -> tuple[Finding, ...]:
+    """The switch itself wants agreement; so does leaving views of other schemas on the old version."""
+    serving = run.settings.serving_schema
+    found = [
+        Finding(
+            "CUTOVER-AGREEMENT",
+            Severity.REVIEW,
+            f"version {run.version} is ready to become live in schema {serving}",
+            "agree to the cutover",
+            choices=(Choice.ACCEPT,),
+        )
+    ]
+    bound = carry.dependents(connection, serving)
+    if bound:
+        names = ", ".join(f"{d.kind} {d.name}" for d in bound[:5]) + (" ..." if len(bound) > 5 else "")
+        found.append(
+            Finding(
+                "CUTOVER-DEPENDENTS",
+                Severity.REVIEW,
+                f"{len(bound)} objects in other schemas are bound to the tables of {serving} and will go on reading "
+                f"the old version: {names}",
+                "recreate them after the cutover, or drop them before it",
+                count=len(bound),
+                choices=(Choice.ACCEPT,),
+            )
+        )
+    return tuple(found)
+
+
+def _not_yet(loaded: LoadedResult, began: PreflightResult, findings: tuple[Finding, ...]) -> CutoverResult:
+    """Nothing done: the gate will ask for agreement."""
+    return CutoverResult(
+        loaded.version, began.live_version, False, 0.0, 0.0, 0, 0, (), None, (), "", findings=findings
+    )
+
+
+def _guard(run: Deployment, loaded: LoadedResult) -> None:
+    """Immediately before: our lock is still held, the source unchanged, the candidate as it was proved."""
+    if run.target_lock is not None:
+        assert_held(run.target_lock, run.settings.serving_schema)
+    refuse_changed_source(run)
+    with run.connect() as connection:
+        wrong = _wrong_counts(connection, loaded.version, loaded)
+    if wrong:
+        raise ValidationFailed(
+            f"the candidate {loaded.version} is not as it was proved: {wrong[0]}",
+            left_behind="the candidate, not live; the live version untouched",
+            next_step="find out who writes to the candidate, then start a new run",
+        )
+
+
+def _switch(run: Deployment, reporter: Reporter, loaded: LoadedResult, began: PreflightResult) -> Switched:
+    order = SwitchOrder(
+        serving_schema=run.settings.serving_schema,
+        to_version=loaded.version,
+        expected_live=began.live_version,
+        adopt_as=adopted_name(run.settings.serving_schema),
+        action="cutover",
+        who=run.who,
+        run_id=run.run_id,
+    )
+    switched = switch(
+        run.connect,
+        order,
+        run.settings.cutover,
+        reporter,
+        before_commit=lambda xid: run.journal.write("switch_committing", to=loaded.version, xid=xid) and None,
+    )
+    run.journal.write(
+        "switched", to=loaded.version, previous=switched.previous_version, lock_seconds=round(switched.lock_seconds, 4)
+    )
+    reporter.event("SwitchMade", f"{loaded.version} is live in {run.settings.serving_schema}")
+    return switched
+
+
+def adopted_name(serving_schema: str) -> str:
+    """The version name for a serving schema that nobody managed: the moment it was taken over."""
+    return f"{serving_schema}_v{datetime.now(UTC):%Y%m%d_%H%M%S}"
+
+
+def _switched_earlier(run: Deployment, live: registry.Version) -> Switched:
+    """This run was ended after its switch was committed and before that was noted."""
+    run.journal.write("switched", to=live.version, previous=live.previous, found_after_restart=True)
+    return Switched(live.previous, False, 0.0, 0.0, 0, carry.Carried())
+
+
+def _read_back(run: Deployment, loaded: LoadedResult) -> tuple[Check, ...]:
+    """Through the serving name, in a session of its own: every table is there with the rows that were proved."""
+    serving = run.settings.serving_schema
+    with run.connect() as connection:
+        wrong = _wrong_counts(connection, serving, loaded)
+        live = registry.live_version(connection, serving)
+    return (
+        Check(
+            "row counts through the serving name",
+            Verdict.FAILED if wrong else Verdict.PASSED,
+            wrong[0] if wrong else f"{loaded.rows} rows in {len(loaded.proof)} tables",
+        ),
+        Check(
+            "registry names the live version",
+            Verdict.PASSED if live is not None and live.version == loaded.version else Verdict.FAILED,
+            live.version if live else "none",
+        ),
+    )
+
+
+def _wrong_counts(connection: psycopg.Connection[Any], schema: str, loaded: LoadedResult) -> list[str]:
+    wrong = []
+    for proof in loaded.proof:
+        held = count_rows(connection, schema, proof.table)
+        if held != proof.rows_held:
+            wrong.append(f"table {proof.table} holds {held} rows, {proof.rows_held} were proved")
+    return wrong
+
+
+def _undo(
+    run: Deployment, reporter: Reporter, loaded: LoadedResult, switched: Switched, checks: tuple[Check, ...]
+) -> SdetlError:
+    """Go back by ourselves; both failures are told when going back fails too."""
+    failed = next(c for c in checks if c.verdict is not Verdict.PASSED)
+    what = f"after the cutover, {failed.name} failed: {failed.measured}"
+    if switched.previous_version is None:
+        return ValidationFailed(
+            what,
+            left_behind=f"{loaded.version} is live; there is no version to go back to",
+            next_step="look at the serving schema",
+        )
+    order = SwitchOrder(
+        serving_schema=run.settings.serving_schema,
+        to_version=switched.previous_version,
+        expected_live=loaded.version,
+        adopt_as=adopted_name(run.settings.serving_schema),
+        action="rollback",
+        who=run.who,
+        run_id=run.run_id,
+    )
+    try:
+        switch(run.connect, order, run.settings.cutover, reporter, before_commit=lambda xid: None)
+    except TargetError as second:
+        return ValidationFailed(
+            f"{what}; going back failed too: {second.message}",
+            left_behind=f"{loaded.version} is still live",
+            next_step=_rollback_command(run),
+        )
+    run.journal.write("switched", to=switched.previous_version, previous=loaded.version, undone=True)
+    return ValidationFailed(
+        f"{what}; the previous version {switched.previous_version} was made live again",
+        left_behind=f"{loaded.version} as a retired version",
+        next_step="look at the report, then start a new run",
+    )
+
+
+def _rollback_command(run: Deployment) -> str:
+    return rollback_command(run.target().spoken, run.workspace.root, run.settings.serving_schema)
+
+
+def rollback_command(target: str, workspace: Path, serving_schema: str) -> str:
+    """The exact command that brings the previous version back.  ``target`` without a password."""
+    import shlex
+
+    words = ["sdetl", "rollback", "--target", target, "--workspace", str(workspace)]
+    if serving_schema != "servicedesk":
+        words += ["--set", f"serving_schema={serving_schema}"]
+    return shlex.join([*words, "--yes"])

@@ -1,0 +1,200 @@
+"""Profile: a random sample proposes each column's type, a full scan asks every value, the breaker decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sdetl_engine.checklist import Stage
+from sdetl_engine.deployment import Deployment
+from sdetl_engine.events import Reporter
+from sdetl_engine.profiling import breaker, jury, relations, review, sampling, verdict
+from sdetl_engine.profiling.facts import ColumnFacts, KeyFacts, SampleVerdict, TableFacts, TypeVerdict
+from sdetl_engine.records import GaugeReading, PreflightResult, ProfileResult
+from sdetl_engine.settings import Settings
+from sdetl_engine.sqlite.open import open_readonly
+from sdetl_engine.sqlite.sample import sample_table
+from sdetl_engine.sqlite.scan import check_key, check_relation, relation_overlap, scan_table
+from sdetl_engine.values.missing import markers_for, matches
+from sdetl_engine.values.schema import Relation, Schema, Table
+from sdetl_engine.values.types import Kind, TargetType
+
+
+def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
+    """Measure and judge every column of the frozen copy."""
+    preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
+    path, schema, settings = Path(preflight.frozen.path), preflight.source_schema, run.settings
+    samples = {t.name: _sample(path, t, settings) for t in schema.tables}
+    tables = tuple(_scan(path, t, samples[t.name], settings, reporter) for t in schema.tables)
+    tables = tuple(_with_keys(path, schema.table(t.table), t, reporter) for t in tables)
+    found = _relations(path, schema, settings)
+    relation_facts = _check_relations(path, found, reporter)
+    juries = _settle_dates(tables, settings)
+    verdicts = _judge_all(schema, tables, samples, juries, found, settings)
+    judged = breaker.evaluate(
+        verdicts,
+        tables,
+        max_mismatched_columns=settings.gates.max_mismatched_columns,
+        max_corrupt_dates=settings.gates.max_corrupt_dates,
+    )
+    if judged.tripped:
+        run.metrics.count("etl_circuit_breaker_halts", 1)
+    findings = review.findings_of_profile(schema, tables, verdicts, juries, relation_facts)
+    return ProfileResult(
+        tables=tables,
+        samples=samples,
+        verdicts=verdicts,
+        relations=found,
+        relation_facts=relation_facts,
+        gauges=tuple(GaugeReading(g.name, g.measured, g.limit, g.tripped, g.subject, g.sentence) for g in judged.gauges),
+        jury={f"{table}.{column}": j.sentence for (table, column), j in juries.items()},
+        findings=(*judged.findings, *findings),
+    )
+
+
+def _judge_all(
+    schema: Schema,
+    tables: Sequence[TableFacts],
+    samples: Mapping[str, Mapping[str, SampleVerdict]],
+    juries: Mapping[tuple[str, str], jury.JuryVerdict],
+    found: Sequence[Relation],
+    settings: Settings,
+) -> tuple[TypeVerdict, ...]:
+    declared = [r for r in found if r.origin == "declared"]
+    in_relation = {(r.child, c) for r in declared for c in r.child_columns} | {
+        (r.parent, c) for r in declared for c in r.parent_columns
+    }
+    return tuple(
+        _judge(
+            schema.table(table.table),
+            facts,
+            samples[table.table][facts.column],
+            juries.get((table.table, facts.column)),
+            settings,
+            (table.table, facts.column) in in_relation,
+        )
+        for table in tables
+        for facts in table.columns
+    )
+
+
+def _sample(path: Path, table: Table, settings: Settings) -> Mapping[str, SampleVerdict]:
+    with open_readonly(path) as connection:
+        rows = sample_table(connection, table, settings.profile.sample_rows, settings.profile.seed)
+    return sampling.judge_sample(rows, table, markers=_markers(table, settings), confidence=settings.profile.type_confidence)
+
+
+def _scan(
+    path: Path, table: Table, samples: Mapping[str, SampleVerdict], settings: Settings, reporter: Reporter
+) -> TableFacts:
+    return scan_table(
+        path,
+        table,
+        _proposals(table, samples, settings),
+        markers=_markers(table, settings),
+        evidence_rows=settings.profile.evidence_rows,
+        now=datetime.now(UTC),
+        reporter=reporter,
+    )
+
+
+def _proposals(table: Table, samples: Mapping[str, SampleVerdict], settings: Settings) -> Mapping[str, Kind]:
+    """What the scan asks of each column; an override in the plan is asked for instead of what was observed."""
+    proposals = dict(sampling.proposals(table, samples))
+    for column in table.columns:
+        override = settings.load.types.get(f"{table.name}.{column.name}")
+        if override is not None:
+            proposals[column.name] = TargetType.parse(override).kind
+    return proposals
+
+
+def _markers(table: Table, settings: Settings) -> Mapping[str, tuple[str, ...]]:
+    declared = settings.clean.null_markers
+    return {c.name: markers_for(declared, table.name, c.name) for c in table.columns}
+
+
+def _relations(path: Path, schema: Schema, settings: Settings) -> tuple[Relation, ...]:
+    """Declared foreign keys, those of the plan, and those that names and values give away."""
+    declared = [
+        Relation(t.name, k.columns, k.parent, k.parent_columns, "declared")
+        for t in schema.tables
+        for k in t.foreign_keys
+        if k.parent_columns
+    ]
+    planned = [relations.parse(text, schema) for text in settings.load.relations]
+    known = [*declared, *planned]
+    if not settings.load.infer_relations:
+        return tuple(known)
+    with open_readonly(path) as connection:
+        inferred = relations.infer(schema, lambda c, cc, p, pc: relation_overlap(connection, c, cc, p, pc))
+    ends = {(r.child, r.child_columns) for r in known}
+    return (*known, *(r for r in inferred if (r.child, r.child_columns) not in ends))
+
+
+def _with_keys(path: Path, table: Table, facts: TableFacts, reporter: Reporter) -> TableFacts:
+    """The facts with every declared key checked over all rows."""
+    wanted = [(table.primary_key, "primary")] if table.primary_key else []
+    wanted += [
+        (tuple(t.column for t in i.terms if t.column is not None), "unique")
+        for i in table.indexes
+        if i.unique and i.origin != "pk" and i.where is None and all(t.column is not None for t in i.terms)
+    ]
+    with open_readonly(path) as connection, reporter.interrupting(connection.interrupt):
+        keys = tuple(check_key(connection, table, columns, kind) for columns, kind in wanted)
+    return dataclasses.replace(facts, keys=keys)
+
+
+def _check_relations(path: Path, found: Sequence[Relation], reporter: Reporter) -> tuple[KeyFacts, ...]:
+    with open_readonly(path) as connection, reporter.interrupting(connection.interrupt):
+        return tuple(check_relation(connection, relation) for relation in found)
+
+
+def _settle_dates(tables: Sequence[TableFacts], settings: Settings) -> Mapping[tuple[str, str], jury.JuryVerdict]:
+    """Day and month of every column that holds dates, settled by its values, its neighbours or the operator."""
+    settled = {}
+    for table in tables:
+        dated = [c for c in table.columns if c.dates is not None]
+        for column in dated:
+            assert column.dates is not None
+            neighbours = [c.dates for c in dated if c is not column and c.dates is not None]
+            settled[table.table, column.column] = jury.day_first(
+                column.dates, neighbours, decided=_decided_order(settings, table.table, column.column)
+            )
+    return settled
+
+
+def _decided_order(settings: Settings, table: str, column: str) -> bool | None:
+    if matches(settings.clean.day_first, table, column):
+        return True
+    return False if matches(settings.clean.month_first, table, column) else None
+
+
+def _judge(
+    table: Table,
+    facts: ColumnFacts,
+    sample: SampleVerdict,
+    juror: jury.JuryVerdict | None,
+    settings: Settings,
+    in_relation: bool,
+) -> TypeVerdict:
+    name = f"{table.name}.{facts.column}"
+    judged = verdict.choose_type(
+        table.column(facts.column),
+        sample,
+        facts,
+        is_key=in_relation or _in_key(table, facts.column),
+        confidence=settings.profile.type_confidence,
+        override=settings.load.types.get(name),
+        jury=juror,
+    )
+    if matches(settings.source.exclude_columns, table.name, facts.column):
+        return dataclasses.replace(judged, left_out=True, mismatched=False, corrupt_dates=0, reason="left out by decision")
+    return judged
+
+
+def _in_key(table: Table, column: str) -> bool:
+    return column in table.primary_key or any(
+        term.column == column for index in table.indexes if index.unique for term in index.terms
+    )

@@ -1,0 +1,185 @@
+"""Validate: both sides compared, types read back, sample queries run, and every dashboard panel tried on the
+candidate under the name that dashboards use, in a transaction that is rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from sdetl_engine.checklist import Stage
+from sdetl_engine.comparing import compare_sides
+from sdetl_engine.deployment import Deployment
+from sdetl_engine.errors import TargetError, ValidationFailed
+from sdetl_engine.events import Reporter
+from sdetl_engine.findings import Choice, Finding, Severity
+from sdetl_engine.grafana.dashboards import Dashboard
+from sdetl_engine.grafana.macros import context_from_settings
+from sdetl_engine.planning import dashboards_of, target_plan
+from sdetl_engine.postgres import build, registry
+from sdetl_engine.postgres.panels import PanelOutcome, run_dashboards
+from sdetl_engine.postgres.plan import VersionPlan
+from sdetl_engine.postgres.switch import rename_schema
+from sdetl_engine.records import (
+    Check,
+    CleanedResult,
+    LoadedResult,
+    PanelRecord,
+    ValidateResult,
+    Verdict,
+)
+
+
+def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
+    """Read the candidate back in every way that readers will.  Raises ValidationFailed naming what differs."""
+    loaded = run.results.load(Stage.MIGRATE, LoadedResult)
+    cleaned = run.results.load(Stage.CLEAN, CleanedResult)
+    run.hold_target_lock()
+    plan, _ = target_plan(run)
+    with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
+        columns = compare_sides(connection, Path(cleaned.path), loaded.version, plan, run.settings, reporter)
+        actual = build.read_columns(connection, loaded.version)
+        types = build.compare_types(plan, actual)
+        queries = _sample_queries(connection, loaded.version, plan, loaded)
+        connection.rollback()
+    different = [c for c in columns if c.differs]
+    if different:
+        first = different[0]
+        raise ValidationFailed(
+            f"{first.table}.{first.column} differs between SQLite and PostgreSQL in {', '.join(first.differs)}"
+            + (f" (and {len(different) - 1} more columns)" if len(different) > 1 else ""),
+            left_behind=f"the candidate {loaded.version}, not live; the live version untouched",
+            next_step="report it with the run's log",
+        )
+    if types:
+        raise _failed(loaded, f"column types are not as planned: {types[0]}", len(types))
+    wrong = [q for q in queries if q.verdict is not Verdict.PASSED]
+    if wrong:
+        raise _failed(loaded, f"{wrong[0].name}: {wrong[0].measured}", len(wrong))
+    dashboards = dashboards_of(run)
+    panels = _rehearse(run, loaded.version, dashboards, reporter) if dashboards else ()
+    _refuse_broken(panels, loaded)
+    return ValidateResult(
+        columns=columns,
+        type_differences=types,
+        types_checked=sum(len(t) for t in actual.values()),
+        sample_queries=queries,
+        panels=panels,
+        dashboards={d.title: d.file for d in dashboards},
+        rehearsed_as=run.settings.dashboards.role,
+        findings=_findings(panels, bool(dashboards)),
+    )
+
+
+def _sample_queries(
+    connection: psycopg.Connection[Any], schema: str, plan: VersionPlan, loaded: LoadedResult
+) -> tuple[Check, ...]:
+    """Row counts as a reader counts them, and the first row of every table."""
+    held = {p.table: p.rows_held for p in loaded.proof}
+    checks = []
+    for table in plan.tables:
+        name = sql.Identifier(schema, table.name)
+        counted = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
+        first = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 1").format(name)).fetchone()
+        rows = counted[0] if counted else 0
+        good = rows == held[table.name] and (first is not None) == (rows > 0)
+        checks.append(
+            Check(f"SELECT count(*) FROM {table.name}", Verdict.PASSED if good else Verdict.FAILED, f"{rows} rows")
+        )
+    return tuple(checks)
+
+
+def _rehearse(
+    run: Deployment, version: str, dashboards: Sequence[Dashboard], reporter: Reporter
+) -> tuple[PanelRecord, ...]:
+    """Rename in a transaction, read as the readers do, roll back.  Other sessions go on reading the live version."""
+    settings = run.settings
+    with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
+        live = registry.live_version(connection, settings.serving_schema)
+        if build.schema_exists(connection, settings.serving_schema):
+            rename_schema(connection, settings.serving_schema, _aside(version, live))
+        rename_schema(connection, version, settings.serving_schema)
+        if settings.dashboards.role is not None:
+            _become(connection, settings.dashboards.role)
+        outcomes = run_dashboards(
+            connection,
+            dashboards,
+            context_from_settings(settings.dashboards),
+            timeout_seconds=settings.dashboards.timeout_seconds,
+            reporter=reporter,
+        )
+        connection.rollback()
+    return tuple(_record(o, settings.dashboards.slow_seconds) for o in outcomes)
+
+
+def _aside(version: str, live: registry.Version | None) -> str:
+    """A name for the live schema while the rehearsal lasts; it is never committed."""
+    return f"{live.version}" if live is not None else f"{version}_aside"
+
+
+def _become(connection: psycopg.Connection[Any], role: str) -> None:
+    try:
+        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    except psycopg.Error as error:
+        raise TargetError(
+            f"the dashboards' role {role} cannot be taken on: {error.diag.message_primary}",
+            left_behind="the candidate, not live; the live version untouched",
+            next_step=f"GRANT {role} TO the operator's role, or unset dashboards.role; then continue with --resume",
+            kind="role",
+        ) from None
+
+
+def _record(outcome: PanelOutcome, slow_seconds: float) -> PanelRecord:
+    return PanelRecord(
+        dashboard=outcome.dashboard,
+        panel=outcome.panel,
+        ref=outcome.ref,
+        ok=outcome.ok,
+        milliseconds=round(outcome.milliseconds, 2),
+        rows=outcome.rows,
+        error=outcome.error,
+        skipped=outcome.skipped,
+        slow=outcome.milliseconds > slow_seconds * 1000,
+    )
+
+
+def _refuse_broken(panels: Sequence[PanelRecord], loaded: LoadedResult) -> None:
+    broken = [p for p in panels if not p.ok and p.skipped is None]
+    if broken:
+        first = broken[0]
+        raise _failed(loaded, f"panel {first.panel!r} of dashboard {first.dashboard!r} fails: {first.error}", len(broken))
+
+
+def _failed(loaded: LoadedResult, what: str, count: int) -> ValidationFailed:
+    return ValidationFailed(
+        what + (f" (and {count - 1} more)" if count > 1 else ""),
+        left_behind=f"the candidate {loaded.version}, not live; the live version untouched",
+        next_step="correct the dashboard or the plan, then start a new run",
+    )
+
+
+def _findings(panels: Sequence[PanelRecord], tried: bool) -> tuple[Finding, ...]:
+    if not tried:
+        return (
+            Finding(
+                "DASHBOARDS-NOT-TRIED",
+                Severity.WARNING,
+                "no dashboards were named, so none was tried",
+                "name their folder with --dashboards",
+                choices=(Choice.ACCEPT,),
+            ),
+        )
+    slow = [p for p in panels if p.slow]
+    return tuple(
+        Finding(
+            "PANEL-SLOW",
+            Severity.WARNING,
+            f"panel {p.panel!r} of {p.dashboard!r} took {p.milliseconds / 1000:.1f} s",
+            "see the suggested indexes",
+            choices=(Choice.ACCEPT,),
+        )
+        for p in slow
+    )

@@ -1,0 +1,1 @@
+"""The `sdetl` command: the wizard, and the engine's commands without screens."""

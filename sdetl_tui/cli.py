@@ -1,0 +1,364 @@
+"""The `sdetl` command: the wizard, and the engine's commands without screens.
+
+stdout carries results (one JSON document with ``--json``); people's narration goes to stderr.
+Exit codes are those of ``ExitCode``; a traceback never reaches the screen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sdetl_engine import (
+    RULES,
+    ExitCode,
+    Runner,
+    SdetlError,
+    Settings,
+    SilentReporter,
+    Stage,
+    UsageError,
+    Workspace,
+    resume_run,
+    run_document,
+    run_states,
+    sdetl_version,
+    setting_keys,
+    start_run,
+)
+from sdetl_tui import show
+from sdetl_tui.narration import Narrator, stderr_console, tell_error
+from sdetl_tui.options import (
+    DashboardsOption,
+    JsonOption,
+    MarkerOption,
+    PlanOption,
+    SetOption,
+    SourceArgument,
+    TargetOption,
+    WorkspaceOption,
+    YesOption,
+    settings_of,
+    workspace_of,
+)
+
+app = typer.Typer(
+    name="sdetl",
+    help="Move a ServiceDesk database from SQLite to PostgreSQL, and back out again.  Alone, it opens the wizard.",
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+RowsOption = Annotated[int, typer.Option("--rows", min=100, max=50_000_000, help="Rows in the demo database.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same database.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sdetl {sdetl_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everything(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Options of sdetl itself."""
+
+
+@app.command()
+def run(
+    source: Annotated[Path | None, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)] = None,
+    target: TargetOption = None,
+    plan: PlanOption = None,
+    workspace: WorkspaceOption = None,
+    until: Annotated[Stage, typer.Option("--until", help="Stop after this stage.")] = Stage.REPORT,
+    skip_canary: Annotated[bool, typer.Option("--skip-canary", help="Leave the canary out; the report says so.")] = False,
+    yes: YesOption = False,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that ended early.")] = None,
+    set_: SetOption = None,
+    null_marker: MarkerOption = None,
+    dashboards: DashboardsOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Take SOURCE through the whole checklist into the target."""
+    if resume is not None:
+        named = plan or set_ or null_marker or dashboards
+        runner = resume_run(
+            workspace_of(workspace),
+            resume,
+            source=source,
+            target=target,
+            settings=settings_of(plan, set_, null_marker, dashboards) if named else None,
+        )
+    else:
+        if source is None:
+            raise UsageError("run needs a SOURCE", next_step="sdetl run SOURCE --target T")
+        if target is None:
+            target = show.target_of_environment()
+        settings = settings_of(plan, set_, null_marker, dashboards)
+        runner = start_run(workspace_of(workspace), source, target, settings, skip_canary=skip_canary)
+    _carry_out(runner, until, yes=yes, as_json=json_)
+
+
+@app.command()
+def demo(
+    rows: RowsOption = 260_000,
+    seed: SeedOption = 20251019,
+    headless: Annotated[bool, typer.Option("--headless", help="Without screens.")] = False,
+    workspace: WorkspaceOption = None,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Build a dirty ServiceDesk database and take it into an embedded PostgreSQL."""
+    from sdetl_engine.demo import demo_dashboards, demo_source
+
+    space = workspace_of(workspace).prepare()
+    console = stderr_console()
+    console.print(f"building a ServiceDesk database of about {rows:,} rows ...")
+    source = demo_source(space.root / "demo", rows=rows, seed=seed)
+    settings = settings_of(None, set_, dashboards=demo_dashboards())
+    if not headless:
+        _wizard(source, "embedded", space, settings)
+        return
+    runner = start_run(space, source, "embedded", settings)
+    _carry_out(runner, Stage.REPORT, yes=True, as_json=json_)
+
+
+def _single(stage: Stage, text: str) -> Callable[..., None]:
+    """One stage on its own: the stages before it run too, as far as it needs them; the target is not touched."""
+
+    def command(
+        source: SourceArgument,
+        target: TargetOption = None,
+        plan: PlanOption = None,
+        workspace: WorkspaceOption = None,
+        set_: SetOption = None,
+        null_marker: MarkerOption = None,
+        yes: YesOption = False,
+        json_: JsonOption = False,
+    ) -> None:
+        settings = settings_of(plan, set_, null_marker)
+        _carry_out(start_run(workspace_of(workspace), source, target, settings), stage, yes=yes, as_json=json_)
+
+    command.__doc__ = text
+    return command
+
+
+def _single_with_output(stage: Stage, text: str) -> Callable[..., None]:
+    def command(
+        source: SourceArgument,
+        output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes; must not exist.", show_default=False)],
+        target: TargetOption = None,
+        plan: PlanOption = None,
+        workspace: WorkspaceOption = None,
+        set_: SetOption = None,
+        null_marker: MarkerOption = None,
+        yes: YesOption = False,
+        json_: JsonOption = False,
+    ) -> None:
+        from sdetl_engine import hand_over
+
+        show.refuse_output(output, source)
+        settings = settings_of(plan, set_, null_marker)
+        runner = start_run(workspace_of(workspace), source, target, settings)
+        _carry_out(runner, stage, yes=yes, as_json=json_, afterwards=lambda r: hand_over(r.deployment, stage, output))
+
+    command.__doc__ = text
+    return command
+
+
+app.command("preflight")(_single(Stage.PREFLIGHT, "Look at the source (and the target, when named) without touching them."))
+app.command("profile")(_single(Stage.PROFILE, "Find the actual type of every column; exit 3 when the circuit breaker halts."))
+app.command("score")(_single(Stage.SCORE, "Clean a copy and weigh its quality; exit 3 under the threshold."))
+app.command("backup")(_single_with_output(Stage.BACKUP, "Take a frozen, proved copy of SOURCE into the folder OUTPUT."))
+app.command("clean")(_single_with_output(Stage.CLEAN, "Write a cleaned copy of SOURCE to OUTPUT, with OUTPUT.ledger beside it."))
+
+
+@app.command()
+def status(workspace: WorkspaceOption = None, target: TargetOption = None, set_: SetOption = None, json_: JsonOption = False) -> None:
+    """Runs of this workspace, and what is live in the target when one is named."""
+    space = workspace_of(workspace)
+    show.status(run_states(space), _versions(space, target, set_) if target else None, as_json=json_)
+
+
+@app.command()
+def versions(target: TargetOption = None, workspace: WorkspaceOption = None, set_: SetOption = None, json_: JsonOption = False) -> None:
+    """Versions in the target: live, candidate, retired."""
+    show.versions(_versions(workspace_of(workspace), target, set_), as_json=json_)
+
+
+@app.command()
+def rollback(
+    target: TargetOption = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The version to make live.", show_default=False)] = None,
+    workspace: WorkspaceOption = None,
+    set_: SetOption = None,
+    yes: YesOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Make the version live again that was live before the present one."""
+    from sdetl_engine import choose_version, open_session
+    from sdetl_engine import rollback as roll_back
+
+    settings = settings_of(None, set_)
+    with open_session(workspace_of(workspace), target or show.target_of_environment(), settings) as session:
+        live, back_to = choose_version(session, settings, to)
+        if live.version != back_to.version:
+            show.agree(f"make {back_to.version} live in {settings.serving_schema} instead of {live.version}", yes=yes)
+        show.rolled_back(roll_back(session, settings, SilentReporter(), to), as_json=json_)
+
+
+@app.command()
+def prune(
+    target: TargetOption = None,
+    workspace: WorkspaceOption = None,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Retired versions to keep.")] = 2,
+    set_: SetOption = None,
+    yes: YesOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Remove old backups and versions; never the live one, never the newest good ones.  Without --yes: says what it would."""
+    from sdetl_engine import carry_out_prune, open_session, plan_prune
+
+    settings = settings_of(None, set_)
+    space = workspace_of(workspace)
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(open_session(space, target, settings)) if target is not None else None
+        planned = plan_prune(space, session, settings, keep)
+        if yes:
+            planned = carry_out_prune(space, session, settings, planned)
+    show.pruned(planned, done=yes, as_json=json_)
+
+
+@app.command()
+def report(run_id: Annotated[str, typer.Argument(metavar="RUN")], workspace: WorkspaceOption = None, json_: JsonOption = False) -> None:
+    """Where the report of a run is; with --json its content."""
+    folder = workspace_of(workspace).run_folder(run_id)
+    if not folder.report_json.exists():
+        raise UsageError(f"run {run_id} has no report", next_step=f"finish it with sdetl run --resume {run_id}")
+    typer.echo(folder.report_json.read_text(encoding="utf-8") if json_ else str(folder.report_html))
+
+
+@app.command()
+def rules(code: Annotated[str | None, typer.Argument(show_default=False)] = None, json_: JsonOption = False) -> None:
+    """Every finding code, what it means and what can be decided about it."""
+    if code is not None and code.upper() not in RULES:
+        raise UsageError(f"there is no rule {code}", next_step="sdetl rules lists them")
+    show.rules([RULES[code.upper()]] if code else list(RULES.values()), as_json=json_)
+
+
+@app.command("settings")
+def settings_command() -> None:
+    """Every setting, one key a line."""
+    for key in setting_keys():
+        typer.echo(key)
+
+
+@app.command(hidden=True)
+def wizard(
+    source: Annotated[Path | None, typer.Argument(show_default=False)] = None,
+    target: TargetOption = None,
+    plan: PlanOption = None,
+    workspace: WorkspaceOption = None,
+    set_: SetOption = None,
+    null_marker: MarkerOption = None,
+    dashboards: DashboardsOption = None,
+) -> None:
+    """The wizard."""
+    _wizard(source, target, workspace_of(workspace), settings_of(plan, set_, null_marker, dashboards))
+
+
+def _wizard(source: Path | None, target: str | None, workspace: Workspace, settings: Settings) -> None:
+    raise UsageError(
+        "this version of sdetl has no wizard yet",
+        next_step=f"sdetl run {source or 'SOURCE'} --target {target or 'T'}; for the demo: sdetl demo --headless",
+    )
+
+
+def _versions(space: Workspace, target: str | None, assignments: Sequence[str] | None) -> list[Any]:
+    from sdetl_engine import list_versions, open_session
+
+    settings = settings_of(None, assignments)
+    with open_session(space, target or show.target_of_environment(), settings) as session:
+        return list_versions(session)
+
+
+def _carry_out(
+    runner: Runner, until: Stage, *, yes: bool, as_json: bool, afterwards: Callable[[Runner], None] | None = None
+) -> None:
+    """Run with narration, print the document or the outcome, and leave with its exit code."""
+    console = stderr_console()
+    narrator = Narrator(console)
+    with runner.deployment as deployment:
+        deployment.agreed = yes
+        outcome = narrator.follow(runner, until)
+        if outcome.exit_code is ExitCode.DONE and afterwards is not None:
+            afterwards(runner)
+        document = run_document(deployment, runner.records, outcome)
+    if outcome.error is not None:
+        narrator.error(outcome.error)
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=True, allow_nan=False))
+    else:
+        show.outcome(console, outcome, document)
+    raise typer.Exit(int(outcome.exit_code))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point.  `sdetl SOURCE ...` and `sdetl` alone mean the wizard."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=_with_command(words), standalone_mode=False)
+        sys.exit(int(code or 0))
+    except SdetlError as error:
+        _leave(error, as_json="--json" in words)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(int(ExitCode.CANCELLED))
+    except Exception as error:  # noqa: BLE001 - the last border: one line for the person, never a traceback
+        _leave_click_or_defect(error, as_json="--json" in words)
+
+
+def _with_command(words: list[str]) -> list[str]:
+    commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    first = next((word for word in words if not word.startswith("-")), None)
+    of_sdetl = ("--help", "-h", "--version", "--install-completion", "--show-completion")
+    if first in commands or (words and words[0] in of_sdetl):
+        return words
+    return ["wizard", *words]
+
+
+def _leave(error: SdetlError, *, as_json: bool) -> None:
+    tell_error(stderr_console(), error)
+    if as_json:
+        typer.echo(json.dumps({"exit_code": int(error.exit_code), "outcome": "failed", "error": error.as_json()}))
+    sys.exit(int(error.exit_code))
+
+
+def _leave_click_or_defect(error: Exception, *, as_json: bool) -> None:
+    import click
+
+    if isinstance(error, click.ClickException):
+        _leave(UsageError(error.format_message(), next_step="see sdetl --help"), as_json=as_json)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    _leave(
+        SdetlError(
+            f"a defect in sdetl ({type(error).__name__} in {Path(where.filename).name}:{where.lineno})",
+            next_step="report it with the command that you gave",
+        ),
+        as_json=as_json,
+    )
+
+
+if __name__ == "__main__":
+    main()

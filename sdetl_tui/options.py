@@ -1,0 +1,63 @@
+"""The options that mean the same everywhere, and what they come to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sdetl_engine import Settings, Workspace, load_settings
+
+SourceArgument = Annotated[Path, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="libpq URL, key/value string, service name, or 'embedded'.  PG* variables and ~/.pgpass work as for psql.",
+        envvar="SDETL_TARGET",
+        show_default=False,
+    ),
+]
+PlanOption = Annotated[Path | None, typer.Option("--plan", help="TOML plan with settings and decisions.", show_default=False)]
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", help="Folder for runs and backups.", envvar="SDETL_WORKSPACE", show_default=False),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.", show_default=False)
+]
+MarkerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--null-marker", metavar="TABLE.COLUMN=MARK", help="A value that means 'missing' ('*=?': everywhere).", show_default=False
+    ),
+]
+DashboardsOption = Annotated[
+    Path | None, typer.Option("--dashboards", help="Folder of Grafana dashboard JSON.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Agree to reviews and the cutover; never passes a halt.")]
+
+
+def workspace_of(path: Path | None) -> Workspace:
+    """The named workspace, or the platform's data folder."""
+    return Workspace(path.absolute()) if path is not None else Workspace.default()
+
+
+def settings_of(
+    plan: Path | None,
+    assignments: Sequence[str] | None,
+    markers: Sequence[str] | None = None,
+    dashboards: Path | None = None,
+) -> Settings:
+    """Defaults < plan < environment < --set < options with a name of their own."""
+    extra: dict[str, Any] = {}
+    if markers:
+        extra["clean.null_markers"] = list(markers)
+    if dashboards is not None:
+        extra["dashboards.directory"] = os.fspath(dashboards.absolute())
+    return load_settings(plan=plan, environ=os.environ, assignments=assignments or (), extra=extra)

@@ -1,0 +1,187 @@
+"""Results on stdout: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sdetl_engine import GateStopped, Outcome, OutcomeKind, Rule, RunState, UsageError
+from sdetl_tui.narration import stdout_console
+from sdetl_tui.text import literal, plain
+
+_PG_VARIABLES = ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT")
+
+
+def target_of_environment() -> str:
+    """An empty target when PG* variables name one, as psql does; UsageError when nothing does."""
+    if any(os.environ.get(name) for name in _PG_VARIABLES):
+        return ""
+    raise UsageError("no target is named", next_step="name one with --target (a libpq URL, a service, or embedded)")
+
+
+def agree(what: str, *, yes: bool) -> None:
+    """Ask on a terminal; without one, and without --yes, stop with exit code 3."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise GateStopped(f"this would {what}, and nobody agreed", next_step="agree with --yes", kind="review")
+    if not typer.confirm(f"This will {plain(what)}. Go on?", default=False, err=True):
+        raise GateStopped("not agreed; nothing was done", next_step="run it again when you are ready", kind="review")
+
+
+def refuse_output(output: Path, source: Path) -> None:
+    """An output that exists, or that is the source, is never written over."""
+    if output.exists() or output.is_symlink():
+        same = output.exists() and source.exists() and output.samefile(source)
+        what = "is the source itself" if same else "exists already"
+        raise UsageError(f"the output {output} {what}", next_step="name a path that does not exist yet")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"the folder of the output {output} does not exist", next_step="create it first")
+
+
+def outcome(console: Console, ended: Outcome, document: Mapping[str, Any]) -> None:
+    """What is true now, in a few lines on stderr."""
+    if ended.kind is OutcomeKind.LIVE:
+        version = document.get("target", {}).get("version_schema", "?")
+        schema = document.get("target", {}).get("serving_schema", "?")
+        console.print(literal(f"{version} is live in schema {schema}."), soft_wrap=True)
+        back = document.get("cutover", {}).get("rollback_command")
+        if back:
+            console.print(literal(f"to go back: {back}"), soft_wrap=True)
+    elif ended.kind is OutcomeKind.VALIDATED:
+        console.print("done; nothing was switched.", soft_wrap=True)
+    if "report" in document:
+        console.print(literal(f"report: {document['report']}"), soft_wrap=True)
+    console.print(literal(f"run: {document['run_id']}"), soft_wrap=True)
+
+
+def versions(found: Sequence[Any], *, as_json: bool) -> None:
+    """Versions of the target."""
+    if as_json:
+        _print_json({"versions": [_jsonable(dataclasses.asdict(v)) for v in found]})
+        return
+    table = _table("version", "status", "live since", "rows", "score", "source MD5", "loaded by", "note")
+    for version in found:
+        table.add_row(
+            literal(version.version),
+            version.status.upper() if version.status == "live" else version.status,
+            _moment(version.live_since),
+            f"{version.rows:,}" if version.rows is not None else "",
+            f"{version.score:.1f}" if version.score is not None else "",
+            version.source_md5 or "",
+            literal(version.created_by),
+            literal(version.note or ""),
+        )
+    _print(table if found else "no versions in this target yet")
+
+
+def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bool) -> None:
+    """Runs of the workspace, and the target's versions when asked for."""
+    if as_json:
+        document: dict[str, Any] = {"runs": [_jsonable(dataclasses.asdict(r)) for r in runs]}
+        if found is not None:
+            document["versions"] = [_jsonable(dataclasses.asdict(v)) for v in found]
+        _print_json(document)
+        return
+    table = _table("run", "outcome", "finished", "stopped at", "source", "target", "resumable")
+    for state in runs:
+        table.add_row(
+            state.run_id,
+            state.outcome,
+            str(len(state.finished)),
+            state.stopped_at or "",
+            literal(state.source),
+            literal(state.target or ""),
+            "yes" if state.is_resumable else "",
+        )
+    _print(table if runs else "no runs in this workspace yet")
+    if found is not None:
+        versions(found, as_json=False)
+
+
+def rolled_back(done: Any, *, as_json: bool) -> None:
+    """What is live now."""
+    if as_json:
+        _print_json(_jsonable(dataclasses.asdict(done)))
+        return
+    if not done.changed:
+        _print(f"{plain(done.live_version)} is live already; nothing was changed")
+        return
+    _print(
+        f"{plain(done.live_version)} is live again, {plain(done.previous_version)} retired "
+        f"({done.seconds:.2f} s, readers waited at most {done.lock_seconds:.3f} s); "
+        f"{sum(done.rows.values()):,} rows in {len(done.rows)} tables read back"
+    )
+
+
+def pruned(planned: Any, *, done: bool, as_json: bool) -> None:
+    """What was removed, or would be."""
+    if as_json:
+        _print_json({"done": done, **_jsonable(dataclasses.asdict(planned))})
+        return
+    if not planned.backups and not planned.versions:
+        _print("nothing to remove")
+        return
+    word = "removed" if done else "would remove"
+    for item in (*planned.backups, *planned.versions):
+        _print(f"{word} {plain(item)}")
+    if not done:
+        _print("nothing was removed; say --yes to do it")
+
+
+def rules(found: Sequence[Rule], *, as_json: bool) -> None:
+    """The catalogue, or one rule in full."""
+    if as_json:
+        _print_json({"rules": [_jsonable(dataclasses.asdict(r)) for r in found]})
+    elif len(found) == 1:
+        for field in dataclasses.fields(found[0]):
+            value = getattr(found[0], field.name)
+            if value not in (None, ()):
+                _print(f"{field.name:>10}  {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    else:
+        table = _table("code", "severity", "meaning")
+        for rule in found:
+            table.add_row(rule.code, str(rule.severity), rule.title)
+        _print(table)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _print(what: Table | str) -> None:
+    console = stdout_console()
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=240)
+    console.print(what, soft_wrap=isinstance(what, str))
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=True, allow_nan=False))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, (int, float, bool)) else str(value)
+
+
+def _moment(value: datetime | None) -> str:
+    return value.strftime("%Y-%m-%d %H:%M:%S %Z") if value is not None else ""
