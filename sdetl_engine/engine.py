@@ -8,17 +8,25 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment, is_busy
 from sdetl_engine.errors import EnvironmentFailed, SdetlError
+from sdetl_engine.files import write_atomically
 from sdetl_engine.guards import difference_to_backup
 from sdetl_engine.journal import Journal
+from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.records import PreflightResult
-from sdetl_engine.runner import Runner, StageFunction
+from sdetl_engine.report.document import run_document
+from sdetl_engine.report.evidence import checklist, details
+from sdetl_engine.report.render import render_html, render_json
+from sdetl_engine.runner import Outcome, Runner, StageFunction, StageRecord
 from sdetl_engine.settings import Settings, load_settings
 from sdetl_engine.stages.backup import backup
 from sdetl_engine.stages.canary import canary
@@ -97,7 +105,7 @@ def start_run(
         who=run.who,
     )
     run.save_plan()
-    return Runner(run, RECIPES)
+    return Runner(run, RECIPES, write_documents)
 
 
 def resume_run(
@@ -142,7 +150,7 @@ def _taken_up(run: Deployment) -> Runner:
     ended = run.journal.last("run_ended")
     if ended is not None and ended["outcome"] == "live":
         raise _refused(run.run_id, "it is finished: its version went live")
-    runner = Runner(run, RECIPES)
+    runner = Runner(run, RECIPES, write_documents)
     taken = runner.restore()
     if Stage.PREFLIGHT in taken:
         _refuse_changes(run)
@@ -190,6 +198,27 @@ def _state(folder: RunFolder) -> RunState:
         is_resumable=outcome in ("interrupted", "halted", "failed", "cancelled", "validated") and bool(started),
         message=str((ended or {}).get("error", {}).get("message", "")) if over else "",
     )
+
+
+def write_documents(run: Deployment, records: Sequence[StageRecord], outcome: Outcome) -> None:
+    """``report.json`` and ``report.html`` of a run, however it ended."""
+    document = run_document(run, records, outcome) | {"report": os.fspath(run.folder.report_html)}
+    lines = checklist(run, records, _last_drill(run))
+    document["checklist"] = lines
+    write_atomically(run.folder.report_json, render_json(document))
+    write_atomically(run.folder.report_html, render_html(document, lines, details(run, records, sdetl_version())))
+
+
+def _last_drill(run: Deployment) -> tuple[datetime, bool, float | None] | None:
+    """The newest drill in the target's registry; None when there is none, or the target does not answer."""
+    if run.session is None or not run.results.has(Stage.PREFLIGHT):
+        return None
+    try:
+        with run.connect() as connection:
+            last = registry.last_drill(connection)
+    except (SdetlError, psycopg.Error):
+        return None
+    return (last[0], last[1], last[3]) if last else None
 
 
 def _read_start(folder: RunFolder) -> tuple[Mapping[str, Any], int]:

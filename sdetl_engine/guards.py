@@ -9,13 +9,13 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import SourceError
 from sdetl_engine.files import sha256_of
 from sdetl_engine.records import BackupResult, CleanedResult, PreflightResult
-from sdetl_engine.sqlite.freeze import changed, fingerprint, fingerprint_from_json
+from sdetl_engine.sqlite.freeze import changed, fingerprint
 
 
 def source_difference(run: Deployment) -> str | None:
     """What is different about the source since it was frozen, in a few words; None when nothing is."""
     before = run.results.load(Stage.PREFLIGHT, PreflightResult).frozen.fingerprint
-    return changed(fingerprint_from_json(before), fingerprint(run.source))
+    return changed(before, fingerprint(run.source))
 
 
 def refuse_changed_source(run: Deployment) -> None:

@@ -17,7 +17,9 @@ import psycopg
 from sdetl_engine.errors import UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres import build, quarantine
-from sdetl_engine.postgres.load import create_partitions, load_table, open_source
+from sdetl_engine.postgres.finish import finish
+from sdetl_engine.postgres.load import load_table, open_source
+from sdetl_engine.postgres.partitions import create_partitions
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.postgres.proof import prove_table
 from sdetl_engine.records import LoadedResult, TableProof
@@ -72,7 +74,7 @@ def load_version(
     finally:
         source.close()
     load_seconds = time.monotonic() - began
-    built = build.finish(connection, version, plan, reporter)
+    built = finish(connection, version, plan, reporter)
     return LoadedResult(
         version=version,
         proof=tuple(proofs),

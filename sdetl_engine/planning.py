@@ -31,6 +31,7 @@ def target_plan(run: Deployment) -> tuple[VersionPlan, tuple[Finding, ...]]:
         score.clean_tables,
         profile.relation_facts,
         load=load,
+        exclude_tables=run.settings.source.exclude_tables,
         suggested_indexes=tuple(s.spelling for s in suggestions) if build_them else (),
     )
     findings = [] if build_them or load.suggested_indexes == "ignore" else [_suggest_index(s) for s in suggestions]

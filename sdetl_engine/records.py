@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from sdetl_engine.findings import Finding
 from sdetl_engine.postgres.plan import NotMigrated
 from sdetl_engine.profiling.facts import KeyFacts, SampleVerdict, TableFacts, TypeVerdict
+from sdetl_engine.sqlite.fingerprint import Fingerprint
 from sdetl_engine.values.schema import Relation, Schema
 
 
@@ -60,7 +61,7 @@ class FrozenSource:
     source_sha256: str
     byte_identical: bool
     recovered: str
-    fingerprint: Mapping[str, object]
+    fingerprint: Fingerprint
     raw_tables: tuple[RawTable, ...] = ()
     """Rows and digests read from the raw bytes of source and log, where something had to be recovered."""
 

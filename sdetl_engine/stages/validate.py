@@ -17,7 +17,6 @@ from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard
-from sdetl_engine.grafana.macros import context_from_settings
 from sdetl_engine.planning import dashboards_of, target_plan
 from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.panels import PanelOutcome, run_dashboards
@@ -107,8 +106,7 @@ def _rehearse(
         outcomes = run_dashboards(
             connection,
             dashboards,
-            context_from_settings(settings.dashboards),
-            timeout_seconds=settings.dashboards.timeout_seconds,
+            settings.dashboards,
             reporter=reporter,
         )
         connection.rollback()

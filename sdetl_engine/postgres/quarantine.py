@@ -1,0 +1,82 @@
+"""The quarantine: ``<version>_quarantine.cells`` holds every value that its column's type cannot hold, whole.
+
+Nothing is dropped or turned NULL without a trace: table, key, column, storage class, raw bytes and reason are there.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
+from sdetl_engine.sqlite.fits import fits_sql
+from sdetl_engine.sqlite.open import quote
+
+
+def schema_name(version: str) -> str:
+    """The schema that belongs to a version."""
+    return f"{version}_quarantine"
+
+
+def fill(source: sqlite3.Connection, connection: psycopg.Connection[Any], version: str, plan: TablePlan) -> int:
+    """Copy the misfits of a table there; returns how many.  The schema is created with the first one."""
+    count = 0
+    for column in plan.loaded_columns:
+        if column.quarantine_misfits:
+            count += _fill_column(source, connection, version, plan, column)
+    return count
+
+
+def _fill_column(
+    source: sqlite3.Connection, connection: psycopg.Connection[Any], version: str, plan: TablePlan, column: ColumnPlan
+) -> int:
+    misfits = _misfits(source, plan, column)
+    first = next(misfits, None)
+    if first is None:
+        return 0
+    _create(connection, version)
+    count = 0
+    target = sql.SQL('COPY {} ("table", row_key, "column", storage, raw, reason) FROM STDIN (FORMAT binary)').format(
+        sql.Identifier(schema_name(version), "cells")
+    )
+    reason = f"cannot be held as {column.target.sql}"
+    with connection.cursor() as cursor, cursor.copy(target) as copy:
+        copy.set_types(["text", "text", "text", "text", "bytea", "text"])
+        while first is not None:
+            key, storage, raw = first
+            copy.write_row((plan.name, key, column.name, storage, raw, reason))
+            count += 1
+            first = next(misfits, None)
+    return count
+
+
+def _misfits(source: sqlite3.Connection, plan: TablePlan, column: ColumnPlan) -> Iterator[tuple[str, str, bytes]]:
+    table = plan.source
+    term = quote(column.source_name)
+    keys = [quote(name) for name in table.primary_key] or ["rowid"]
+    query = (
+        f"SELECT typeof({term}), CAST({term} AS BLOB), {', '.join(keys)} FROM {quote(table.name)} "
+        f"WHERE {term} IS NOT NULL AND NOT {fits_sql(column.target.kind, term)}"
+    )
+    for storage, raw, *key in source.execute(query):
+        shown = [part.decode(errors="backslashreplace") if isinstance(part, bytes) else part for part in key]
+        yield json.dumps(shown), storage.decode() if isinstance(storage, bytes) else storage, bytes(raw)
+
+
+def _create(connection: psycopg.Connection[Any], version: str) -> None:
+    schema = sql.Identifier(schema_name(version))
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
+    connection.execute(
+        sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, sql.Literal(f"sdetl quarantine of {version}"))
+    )
+    connection.execute(
+        sql.SQL(
+            'CREATE TABLE IF NOT EXISTS {}.cells ("table" text NOT NULL, row_key text NOT NULL, "column" text NOT NULL, '
+            "storage text NOT NULL, raw bytea NOT NULL, reason text NOT NULL)"
+        ).format(schema)
+    )

@@ -1,0 +1,304 @@
+"""Adding up what the chunks of one column answered, until its facts are complete."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, Witness
+from sdetl_engine.sqlite.chunk import FAST_SHAPES, Answer, Mode, Question
+from sdetl_engine.sqlite.fits import text_judge
+from sdetl_engine.sqlite.tally import FEW, LONGEST_FEW, TRUTH_PAIRS, DateTally, TextTally, cut
+from sdetl_engine.values.dates import read_date
+from sdetl_engine.values.types import Kind
+
+MOST_SURPRISES = 6
+"""Wrong guesses about one column before it is always asked the long way."""
+
+
+@dataclasses.dataclass(slots=True)
+class Hits:
+    """Where something was seen: the first chunks that hold enough of it."""
+
+    wanted: int
+    places: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
+
+    def add(self, low: int, high: int, count: int) -> None:
+        """Remember a chunk, and forget those that the wanted number does not reach."""
+        if not count or not self.wanted:
+            return
+        self.places.append((low, high, count))
+        self.places.sort()
+        reached = 0
+        for position, (_, _, seen) in enumerate(self.places, start=1):
+            reached += seen
+            if reached >= self.wanted:
+                del self.places[position:]
+                break
+
+
+DATE_WITNESSES = ("day_first", "month_first", "unreadable", "convertible")
+
+
+class ColumnScan:
+    """One column on its way through the table.  Not to be used by two threads at once."""
+
+    def __init__(self, question: Question, *, day_first: bool | None, now: datetime, evidence_rows: int) -> None:
+        self.question = question
+        self.texts = TextTally(text_judge(question.kind))
+        self.dates = DateTally(day_first, now) if question.may_be_date else None
+        self.numbers: set[int | float] | None = set()
+        self.hits = {name: Hits(evidence_rows) for name in ("misfit", *DATE_WITNESSES)}
+        self.rows = self.nulls = self.marked = 0
+        self._sum = Answer(nonnull=0, present=0)
+        self._number_misfits = 0
+
+    def wants_numbers(self, answer: Answer) -> bool:
+        """True while the few different numbers of the column are still being collected."""
+        return self.numbers is not None and bool(answer.integers or answer.reals)
+
+    def add(self, answer: Answer, numbers: set[int | float], rows: int, low: int, high: int) -> None:
+        """Take in one chunk of ``rows`` rows between two rowids."""
+        self.rows += rows
+        self.nulls += rows - answer.nonnull
+        self.marked += answer.nonnull - answer.present
+        self._add_numbers(answer, numbers)
+        before = self.texts.misfits
+        rest = self._add_texts(answer)
+        if self.dates is not None:
+            self._add_dates(self.dates, answer, rest, low, high)
+        else:
+            misfits = self._misfit_numbers(answer)
+            self._number_misfits += misfits
+            self.hits["misfit"].add(low, high, misfits + self.texts.misfits - before)
+        self._learn(answer)
+
+    def _add_numbers(self, answer: Answer, numbers: set[int | float]) -> None:
+        total = self._sum
+        for name in _SUMMED:
+            setattr(total, name, getattr(total, name) + getattr(answer, name))
+        for name, widest in _EXTREMES.items():
+            found = [v for v in (getattr(total, name), getattr(answer, name)) if v is not None]
+            setattr(total, name, widest(found) if found else None)
+        if self.numbers is not None:
+            self.numbers |= numbers
+            if len(self.numbers) > FEW:
+                self.numbers = None
+
+    def _add_texts(self, answer: Answer) -> collections.Counter[str]:
+        """Count the texts, and give back those that may be dates but were not proved to be."""
+        rest: collections.Counter[str] = collections.Counter()
+        if answer.joined is not None:
+            if self.dates is not None:
+                rest = collections.Counter(answer.joined.decode("utf-8", "surrogateescape").split("\x1f"))
+                self.texts.add_counted(rest)
+            else:
+                self.texts.add_joined(answer.joined)
+        elif answer.each is not None:
+            rest = collections.Counter(answer.each) if self.dates is not None else rest
+            self.texts.add(answer.each)
+        if answer.iso and answer.iso_smallest is not None:
+            self.texts.add_uniform(answer.iso, len(answer.iso_smallest))
+        return rest
+
+    def _add_dates(self, dates: DateTally, answer: Answer, rest: collections.Counter[str], low: int, high: int) -> None:
+        before = _ordered(dates)
+        if answer.iso and answer.iso_smallest is not None and answer.iso_largest is not None:
+            dates.add_uniform(answer.iso, answer.iso_smallest, answer.iso_largest, answer.iso_future)
+        dates.add_each(rest)
+        after = _ordered(dates)
+        for name, old, new in zip(DATE_WITNESSES, before, after, strict=True):
+            self.hits[name].add(low, high, new - old)
+        others = answer.integers + answer.reals + answer.blobs
+        self.hits["misfit"].add(low, high, others + after[2] - before[2])
+        seen = [*rest, *(text for text in (answer.iso_smallest, answer.iso_largest) if text is not None)]
+        if seen:
+            self._widen_texts(seen)
+
+    def _widen_texts(self, texts: Sequence[str]) -> None:
+        total = self._sum
+        total.smallest_text = min([*texts, *([] if total.smallest_text is None else [total.smallest_text])])
+        total.largest_text = max([*texts, *([] if total.largest_text is None else [total.largest_text])])
+
+    def _misfit_numbers(self, answer: Answer) -> int:
+        """Numbers and BLOBs that the proposed kind cannot hold exactly."""
+        match self.question.kind:
+            case Kind.INTEGER:
+                return answer.reals - answer.whole_reals + answer.blobs
+            case Kind.DOUBLE:
+                return answer.inexact_integers + answer.blobs
+            case Kind.NUMERIC:
+                return answer.infinities + answer.blobs
+            case Kind.TEXT:
+                return answer.blobs
+            case Kind.BYTES:
+                return 0
+            case Kind.BOOLEAN:
+                return answer.integers - answer.truths + answer.reals + answer.blobs
+            case _:
+                return answer.integers + answer.reals + answer.blobs
+
+    def _learn(self, answer: Answer) -> None:
+        """Guess better next time."""
+        question = self.question
+        if question.kind is Kind.BOOLEAN or question.surprises > MOST_SURPRISES or not answer.present:
+            return
+        numbers = answer.integers + answer.reals
+        if question.mode is Mode.MIXED and not answer.blobs and not question.may_be_date:
+            if numbers == answer.present and not (answer.integers and answer.reals) and not answer.infinities:
+                question.mode = Mode.NUMBERS if not answer.inexact_integers else Mode.MIXED
+            elif not numbers:
+                question.mode = Mode.TEXTS
+        if self.dates is not None and answer.iso == 0:
+            self._learn_shape(self.dates)
+
+    def _learn_shape(self, dates: DateTally) -> None:
+        """Let SQL prove the shape that most dates are found to have."""
+        known = [(count, shape) for shape, count in dates.shapes.items() if shape in FAST_SHAPES]
+        if known:
+            self.question.shape = max(known)[1]
+
+    @property
+    def misfits(self) -> int:
+        """Values that the proposed kind cannot hold exactly, not even after a cleaning rule."""
+        answer = self._sum
+        if self.dates is not None:
+            return self.dates.unreadable + answer.integers + answer.reals + answer.blobs
+        if self.question.kind is Kind.BOOLEAN:
+            return self._sum.present - self.texts.empties - self.truth_pair[1]
+        return self._number_misfits + self.texts.misfits
+
+    @property
+    def truth_pair(self) -> tuple[str, int]:
+        """The known pair that most values belong to, and how many do."""
+        counts = collections.Counter({pair: self.texts.truths[pair] for pair in TRUTH_PAIRS})
+        counts["0 1"] += self._sum.truths
+        return max(counts.items(), key=lambda item: item[1])
+
+    @property
+    def present(self) -> int:
+        """Values that are neither NULL nor a declared mark."""
+        return self._sum.present
+
+    def date_count(self, name: str) -> int:
+        """How many texts are what one of :data:`DATE_WITNESSES` names."""
+        assert self.dates is not None
+        return dict(zip(DATE_WITNESSES, _ordered(self.dates), strict=True))[name]
+
+    def known_distinct(self) -> int | None:
+        """How many different values there are, when they all were kept."""
+        texts = self.texts.distinct
+        if texts is None or self.numbers is None or self._sum.blobs or (self.dates is not None and self.dates.iso):
+            return None
+        return len(texts) + len(self.numbers)
+
+    def few_values(self) -> tuple[str, ...] | None:
+        """All different values as text, when they are few and short."""
+        count = self.known_distinct()
+        texts = self.texts.distinct
+        if count is None or count > FEW or texts is None or self.numbers is None:
+            return None
+        if any(len(text) > LONGEST_FEW for text in texts):
+            return None
+        return tuple(dict.fromkeys([*(str(n) for n in sorted(self.numbers)), *map(cut, sorted(texts))]))
+
+    def facts(
+        self, table: str, *, distinct: int, distinct_is_exact: bool, witnesses: Mapping[str, tuple[Witness, ...]]
+    ) -> ColumnFacts:
+        """Everything, once every chunk is in and ``texts.finish`` was called."""
+        texts, total = self.texts, self._sum
+        lengths = [n for n in (texts.shortest, total.blob_shortest) if n is not None]
+        longest = [n for n in (texts.longest, total.blob_longest) if n is not None]
+        return ColumnFacts(
+            table=table,
+            column=self.question.name,
+            rows=self.rows,
+            nulls=self.nulls,
+            marked=self.marked,
+            integers=total.integers,
+            reals=total.reals,
+            texts=texts.texts,
+            blobs=total.blobs,
+            empties=texts.empties,
+            blanks=texts.blanks,
+            smallest_integer=total.smallest_integer,
+            largest_integer=total.largest_integer,
+            smallest_real=total.smallest_real,
+            largest_real=total.largest_real,
+            whole_reals=total.whole_reals,
+            infinities=total.infinities,
+            smallest_text=None if total.smallest_text is None else cut(total.smallest_text),
+            largest_text=None if total.largest_text is None else cut(total.largest_text),
+            shortest=min(lengths, default=None),
+            longest=max(longest, default=None),
+            total_length=texts.total_length + total.blob_length,
+            largest_bytes=max(texts.largest_bytes, total.blob_longest or 0),
+            distinct=distinct,
+            distinct_is_exact=distinct_is_exact,
+            few_values=self.few_values(),
+            with_nul=texts.with_nul,
+            invalid_utf8=texts.invalid_utf8,
+            with_controls=texts.with_controls,
+            leading_zeros=texts.leading_zeros,
+            digit_texts=texts.digit_texts,
+            padded=texts.padded,
+            missing_marks=dict(texts.marks.most_common()),
+            proposed=self.question.kind,
+            misfits=self.misfits,
+            misfit_witnesses=witnesses.get("misfit", ()),
+            dates=self._date_facts(self.dates, witnesses) if self.dates is not None else None,
+        )
+
+    def _date_facts(self, dates: DateTally, witnesses: Mapping[str, tuple[Witness, ...]]) -> DateFacts:
+        return DateFacts(
+            shapes=dict(dates.shapes.most_common()),
+            iso=dates.iso,
+            convertible=dates.convertible,
+            unreadable=dates.unreadable,
+            day_first_only=dates.day_first_only,
+            month_first_only=dates.month_first_only,
+            either=dates.either,
+            with_offset=dates.with_offset,
+            date_only=dates.date_only,
+            fractional=dates.fractional,
+            numeric=self._sum.integers + self._sum.reals,
+            future=dates.future,
+            earliest=dates.earliest,
+            latest=dates.latest,
+            day_first_witnesses=witnesses.get("day_first", ()),
+            month_first_witnesses=witnesses.get("month_first", ()),
+            unreadable_witnesses=witnesses.get("unreadable", ()),
+            convertible_witnesses=witnesses.get("convertible", ()),
+        )
+
+    def date_questions_of(self, text: str) -> tuple[str, ...]:
+        """Which date witnesses one text is."""
+        assert self.dates is not None
+        reading = read_date(text, self.dates.day_first)
+        if reading is None:
+            return ("unreadable",)
+        order = {"day": ("day_first",), "month": ("month_first",)}.get(reading.order, ())
+        return order if reading.is_iso else (*order, "convertible")
+
+
+_SUMMED = (
+    *("nonnull", "present", "integers", "reals", "blobs", "whole_reals", "infinities", "inexact_integers", "truths"),
+    "blob_length",
+)
+_EXTREMES: dict[str, Callable[..., object]] = {
+    "smallest_integer": min,
+    "largest_integer": max,
+    "smallest_real": min,
+    "largest_real": max,
+    "blob_shortest": min,
+    "blob_longest": max,
+    "smallest_text": min,
+    "largest_text": max,
+}
+
+
+def _ordered(dates: DateTally) -> tuple[int, int, int, int]:
+    """The counts behind :data:`DATE_WITNESSES`, in that order."""
+    return dates.day_first_only, dates.month_first_only, dates.unreadable, dates.convertible
