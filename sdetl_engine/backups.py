@@ -54,7 +54,9 @@ def expired_backups(
         return []
     limit = moment - timedelta(days=retention_days)
     kept = set(keep_runs)
-    return [b for b in backups[1:] if b.created < limit and b.run_id not in kept and not _is_needed(workspace, b.run_id)]
+    return [
+        b for b in backups[1:] if b.created < limit and b.run_id not in kept and not _is_needed(workspace, b.run_id)
+    ]
 
 
 def remove_backups(workspace: Workspace, backups: Iterable[Backup]) -> tuple[str, ...]:

@@ -177,7 +177,11 @@ def _state(folder: RunFolder) -> RunState:
         started = journal.last("run_started") or {}
     except SdetlError as error:
         return RunState(folder.run_id, "?", None, (), None, "unreadable", is_resumable=False, message=error.message)
-    finished = tuple(Stage(r["stage"]) for r in journal.records if r["event"] == "stage_finished" and r["status"] in ("passed", "skipped"))
+    finished = tuple(
+        Stage(r["stage"])
+        for r in journal.records
+        if r["event"] == "stage_finished" and r["status"] in ("passed", "skipped")
+    )
     begun = [r for r in journal.records if r["event"] in ("run_started", "run_resumed")]
     ended = journal.last("run_ended")
     over = ended is not None and (not begun or ended["seq"] > begun[-1]["seq"])

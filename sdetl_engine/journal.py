@@ -33,7 +33,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.torn_tail = False
-        self._records = list(self._read())
+        self._records: list[Mapping[str, Any]] = list(self._read())
         self._last = _digest(self._records[-1]) if self._records else _START
 
     @property
@@ -43,7 +43,7 @@ class Journal:
 
     def write(self, event: str, **fields: object) -> Mapping[str, Any]:
         """Append a record.  ``fields`` must be JSON; ``seq``, ``at`` and ``prev`` are added."""
-        record = {
+        record: dict[str, Any] = {
             "seq": len(self._records) + 1,
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
@@ -58,7 +58,7 @@ class Journal:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self._records.append(json.loads(line))
+        self._records.append(record)
         self._last = _digest(record)
         return record
 

@@ -52,7 +52,13 @@ def load_version(
             if table.partition is not None:
                 create_partitions(connection, version, table, source)
             sent = load_table(
-                source, connection, version, table, batch_rows=settings.load.batch_rows, reporter=reporter, health=health
+                source,
+                connection,
+                version,
+                table,
+                batch_rows=settings.load.batch_rows,
+                reporter=reporter,
+                health=health,
             )
             proof = prove_table(connection, version, table, sent, reporter=reporter)
             kept = quarantine.fill(source, connection, version, table)
@@ -121,5 +127,3 @@ def with_rows(plan: VersionPlan, rows: Mapping[str, int]) -> VersionPlan:
     """The plan with the row counts of the file that is loaded."""
     tables = tuple(dataclasses.replace(t, rows=rows[t.source.name]) for t in plan.tables)
     return dataclasses.replace(plan, tables=tables)
-
-

@@ -243,7 +243,13 @@ class Runner:
             for finding in decide(findings, run.decisions):
                 if finding.is_open and finding.severity is Severity.REVIEW:
                     run.decide(
-                        Decision(finding.rule, _agreement(finding), "agreed beforehand with --yes", finding.table, finding.column)
+                        Decision(
+                            finding.rule,
+                            _agreement(finding),
+                            "agreed beforehand with --yes",
+                            finding.table,
+                            finding.column,
+                        )
                     )
         return run.decisions
 
@@ -269,7 +275,9 @@ class Runner:
         )
         for finding in record.findings:
             if finding.severity is not Severity.INFO:
-                self.reporter.event("FindingMade", f"{finding.rule}: {finding.message}", level="warning", rule=finding.rule)
+                self.reporter.event(
+                    "FindingMade", f"{finding.rule}: {finding.message}", level="warning", rule=finding.rule
+                )
         if record.stage in DURATIONS:
             run.metrics.set(DURATIONS[record.stage], record.seconds)
         self._save_metrics()
@@ -302,7 +310,9 @@ class Runner:
 
     def _defect(self, error: Exception) -> Outcome:
         """A traceback goes to the log, without values of variables; the person gets one line."""
-        frames = [f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}" for f in traceback.extract_tb(sys.exc_info()[2])]
+        frames = [
+            f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}" for f in traceback.extract_tb(sys.exc_info()[2])
+        ]
         self.deployment.log.write("error", self.reporter.stage, f"defect: {type(error).__name__}", frames=frames)
         defect = SdetlError(
             f"a defect in sdetl ({type(error).__name__} at {frames[-1] if frames else '?'})",

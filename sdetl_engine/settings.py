@@ -247,7 +247,9 @@ class Settings(_Group):
         for decision in decisions:
             if decision.rule not in RULES:
                 near = difflib.get_close_matches(decision.rule, RULES, n=1, cutoff=0.4)
-                raise ValueError(f"no rule is called {decision.rule!r}" + (f"; did you mean {near[0]}?" if near else ""))
+                raise ValueError(
+                    f"no rule is called {decision.rule!r}" + (f"; did you mean {near[0]}?" if near else "")
+                )
         return decisions
 
     @property
@@ -369,11 +371,15 @@ def _literal(text: str) -> Any:
 
 def _known_key(key: str, origin: str) -> str:
     keys = setting_keys()
-    if key in keys or any(key.startswith(f"{known}.") for known in ("load.types", "load.partition", "dashboards.variables")):
+    if key in keys or any(
+        key.startswith(f"{known}.") for known in ("load.types", "load.partition", "dashboards.variables")
+    ):
         return key
     near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"{origin}: there is no setting {key!r}{hint}", next_step="correct the key; the README lists them all")
+    raise UsageError(
+        f"{origin}: there is no setting {key!r}{hint}", next_step="correct the key; the README lists them all"
+    )
 
 
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:

@@ -69,21 +69,29 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _everything(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Options of sdetl itself."""
 
 
 @app.command()
 def run(
-    source: Annotated[Path | None, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)] = None,
+    source: Annotated[
+        Path | None, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)
+    ] = None,
     target: TargetOption = None,
     plan: PlanOption = None,
     workspace: WorkspaceOption = None,
     until: Annotated[Stage, typer.Option("--until", help="Stop after this stage.")] = Stage.REPORT,
-    skip_canary: Annotated[bool, typer.Option("--skip-canary", help="Leave the canary out; the report says so.")] = False,
+    skip_canary: Annotated[
+        bool, typer.Option("--skip-canary", help="Leave the canary out; the report says so.")
+    ] = False,
     yes: YesOption = False,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that ended early.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that ended early.")
+    ] = None,
     set_: SetOption = None,
     null_marker: MarkerOption = None,
     dashboards: DashboardsOption = None,
@@ -156,7 +164,9 @@ def _single(stage: Stage, text: str) -> Callable[..., None]:
 def _single_with_output(stage: Stage, text: str) -> Callable[..., None]:
     def command(
         source: SourceArgument,
-        output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes; must not exist.", show_default=False)],
+        output: Annotated[
+            Path, typer.Option("--output", "-o", help="Where the result goes; must not exist.", show_default=False)
+        ],
         target: TargetOption = None,
         plan: PlanOption = None,
         workspace: WorkspaceOption = None,
@@ -176,22 +186,32 @@ def _single_with_output(stage: Stage, text: str) -> Callable[..., None]:
     return command
 
 
-app.command("preflight")(_single(Stage.PREFLIGHT, "Look at the source (and the target, when named) without touching them."))
-app.command("profile")(_single(Stage.PROFILE, "Find the actual type of every column; exit 3 when the circuit breaker halts."))
+app.command("preflight")(
+    _single(Stage.PREFLIGHT, "Look at the source (and the target, when named) without touching them.")
+)
+app.command("profile")(
+    _single(Stage.PROFILE, "Find the actual type of every column; exit 3 when the circuit breaker halts.")
+)
 app.command("score")(_single(Stage.SCORE, "Clean a copy and weigh its quality; exit 3 under the threshold."))
 app.command("backup")(_single_with_output(Stage.BACKUP, "Take a frozen, proved copy of SOURCE into the folder OUTPUT."))
-app.command("clean")(_single_with_output(Stage.CLEAN, "Write a cleaned copy of SOURCE to OUTPUT, with OUTPUT.ledger beside it."))
+app.command("clean")(
+    _single_with_output(Stage.CLEAN, "Write a cleaned copy of SOURCE to OUTPUT, with OUTPUT.ledger beside it.")
+)
 
 
 @app.command()
-def status(workspace: WorkspaceOption = None, target: TargetOption = None, set_: SetOption = None, json_: JsonOption = False) -> None:
+def status(
+    workspace: WorkspaceOption = None, target: TargetOption = None, set_: SetOption = None, json_: JsonOption = False
+) -> None:
     """Runs of this workspace, and what is live in the target when one is named."""
     space = workspace_of(workspace)
     show.status(run_states(space), _versions(space, target, set_) if target else None, as_json=json_)
 
 
 @app.command()
-def versions(target: TargetOption = None, workspace: WorkspaceOption = None, set_: SetOption = None, json_: JsonOption = False) -> None:
+def versions(
+    target: TargetOption = None, workspace: WorkspaceOption = None, set_: SetOption = None, json_: JsonOption = False
+) -> None:
     """Versions in the target: live, candidate, retired."""
     show.versions(_versions(workspace_of(workspace), target, set_), as_json=json_)
 
@@ -199,7 +219,9 @@ def versions(target: TargetOption = None, workspace: WorkspaceOption = None, set
 @app.command()
 def rollback(
     target: TargetOption = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The version to make live.", show_default=False)] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="The version to make live.", show_default=False)
+    ] = None,
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
     yes: YesOption = False,
@@ -240,7 +262,9 @@ def prune(
 
 
 @app.command()
-def report(run_id: Annotated[str, typer.Argument(metavar="RUN")], workspace: WorkspaceOption = None, json_: JsonOption = False) -> None:
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")], workspace: WorkspaceOption = None, json_: JsonOption = False
+) -> None:
     """Where the report of a run is; with --json its content."""
     folder = workspace_of(workspace).run_folder(run_id)
     if not folder.report_json.exists():
@@ -293,7 +317,7 @@ def _versions(space: Workspace, target: str | None, assignments: Sequence[str] |
 
 
 def _carry_out(
-    runner: Runner, until: Stage, *, yes: bool, as_json: bool, afterwards: Callable[[Runner], None] | None = None
+    runner: Runner, until: Stage, *, yes: bool, as_json: bool, afterwards: Callable[[Runner], object] | None = None
 ) -> None:
     """Run with narration, print the document or the outcome, and leave with its exit code."""
     console = stderr_console()
@@ -346,9 +370,7 @@ def _leave(error: SdetlError, *, as_json: bool) -> None:
 
 
 def _leave_click_or_defect(error: Exception, *, as_json: bool) -> None:
-    import click
-
-    if isinstance(error, click.ClickException):
+    if isinstance(error, typer.exceptions.TyperException) and hasattr(error, "format_message"):
         _leave(UsageError(error.format_message(), next_step="see sdetl --help"), as_json=as_json)
     where = traceback.extract_tb(error.__traceback__)[-1]
     _leave(

@@ -38,7 +38,12 @@ SYMBOLS = {
     Status.CANCELLED: ("■", "cancelled", "yellow"),
     Status.UNKNOWN: ("?", "could not check", "yellow"),
 }
-_SEVERITY_STYLE = {Severity.HALT: "bold red", Severity.REVIEW: "yellow", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+_SEVERITY_STYLE = {
+    Severity.HALT: "bold red",
+    Severity.REVIEW: "yellow",
+    Severity.WARNING: "yellow",
+    Severity.INFO: "dim",
+}
 _POLL = 0.1
 _PLAIN_EVERY = 5.0
 
@@ -66,7 +71,11 @@ class Narrator:
         return runner.outcome
 
     def _follow_live(self, runner: Runner) -> None:
-        columns: tuple[ProgressColumn | str, ...] = (TextColumn("{task.description}", markup=False), BarColumn(24), _Figures(self._meter))
+        columns: tuple[ProgressColumn | str, ...] = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            _Figures(self._meter),
+        )
         with Progress(*columns, console=self._console, transient=True, refresh_per_second=8) as bar:
             task = bar.add_task("", total=None)
             while not runner.wait(_POLL):
@@ -181,7 +190,9 @@ class _Signals:
 
 
 def _show(bar: Progress, task: TaskID, snapshot: Snapshot) -> None:
-    bar.update(task, description=plain(snapshot.what, 40), completed=snapshot.done, total=snapshot.total, snapshot=snapshot)
+    bar.update(
+        task, description=plain(snapshot.what, 40), completed=snapshot.done, total=snapshot.total, snapshot=snapshot
+    )
 
 
 def _amount(snapshot: Snapshot) -> str:
@@ -199,14 +210,18 @@ def _speed(meter: RateMeter, snapshot: Snapshot) -> str:
     rate = meter.per_second
     if rate is None:
         return ""
-    speed = f"{humanize.naturalsize(rate, binary=True)}/s" if snapshot.unit == "bytes" else f"{rate:,.0f} {snapshot.unit}/s"
+    speed = (
+        f"{humanize.naturalsize(rate, binary=True)}/s" if snapshot.unit == "bytes" else f"{rate:,.0f} {snapshot.unit}/s"
+    )
     remaining = meter.remaining_seconds(snapshot)
     eta = f", {humanize.precisedelta(round(remaining))} to go" if remaining is not None and remaining >= 1 else ""
     return f", {speed}{eta}"
 
 
 def _summary(record: StageRecord) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in record.summary.items() if value not in (None, ""))
+    return ", ".join(
+        f"{key.replace('_', ' ')} {value}" for key, value in record.summary.items() if value not in (None, "")
+    )
 
 
 def _drain(runner: Runner) -> list[Event]:

@@ -22,7 +22,9 @@ TargetOption = Annotated[
         show_default=False,
     ),
 ]
-PlanOption = Annotated[Path | None, typer.Option("--plan", help="TOML plan with settings and decisions.", show_default=False)]
+PlanOption = Annotated[
+    Path | None, typer.Option("--plan", help="TOML plan with settings and decisions.", show_default=False)
+]
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option("--workspace", help="Folder for runs and backups.", envvar="SDETL_WORKSPACE", show_default=False),
@@ -33,7 +35,10 @@ SetOption = Annotated[
 MarkerOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--null-marker", metavar="TABLE.COLUMN=MARK", help="A value that means 'missing' ('*=?': everywhere).", show_default=False
+        "--null-marker",
+        metavar="TABLE.COLUMN=MARK",
+        help="A value that means 'missing' ('*=?': everywhere).",
+        show_default=False,
     ),
 ]
 DashboardsOption = Annotated[

@@ -83,7 +83,7 @@ def test_tables_of_types_keep_names_with_dots_and_blanks(tmp_path: Path) -> None
 
 
 def test_a_plan_is_enough_to_repeat_the_run(tmp_path: Path) -> None:
-    settings = load_settings(assignments=["gates.min_score=70", "clean.null_markers=[\"*=?\"]"])
+    settings = load_settings(assignments=["gates.min_score=70", 'clean.null_markers=["*=?"]'])
     decision = PlanDecision(
         rule="BREAKER-DATES", choice=Choice.MARK_MISSING, reason="vendor writes ?", table="t", column="c", argument="?"
     )

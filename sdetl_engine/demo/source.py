@@ -177,7 +177,9 @@ class _Maker:
         planned = created + timedelta(days=chance.randint(2, 20)) if is_change else None
         values: dict[str, object] = {
             "TKT-Ticket ID": self._first_ticket + number,
-            "TKT-Parent ID": float(self._first_ticket + chance.randrange(number + 1)) if chance.random() < 0.04 else None,
+            "TKT-Parent ID": float(self._first_ticket + chance.randrange(number + 1))
+            if chance.random() < 0.04
+            else None,
             "TKT-Customer Reference": f"REQ{chance.randrange(10**7):07d}" if chance.random() < 0.2 else "",
             "TKT-Created Time": self._written(created, number),
             "TKT-Month Created": created.strftime("%Y-%m"),
@@ -228,7 +230,9 @@ class _Maker:
             "Chg-Planned Start Date": self._optional(planned, number) if is_change else None,
             "Chg-Planned End Date": self._optional(planned + timedelta(hours=4), number) if planned else None,
             "Chg-Actual Start Date": self._optional(planned, number) if planned and planned < self._end else None,
-            "Chg-Actual End Date": self._optional(planned + timedelta(hours=3), number) if planned and planned < self._end else None,
+            "Chg-Actual End Date": self._optional(planned + timedelta(hours=3), number)
+            if planned and planned < self._end
+            else None,
             "Chg-Approver": words.PEOPLE[person] if is_change else None,
             "Chg-Success": "yes" if planned and planned < self._end else None,
             "TKT-Is Template": "no",
@@ -293,7 +297,9 @@ class _Maker:
         without = orphan and chance.random() < 0.21
         if orphan:
             self.planted.orphan_timesheets += 1
-        ticket = str(chance.randrange(1_000_000, 3_000_000) if orphan else self._first_ticket + chance.randrange(self._tickets))
+        ticket = str(
+            chance.randrange(1_000_000, 3_000_000) if orphan else self._first_ticket + chance.randrange(self._tickets)
+        )
         start = chance.randrange(7, 18)
         name = words.PEOPLE[person]
         return (

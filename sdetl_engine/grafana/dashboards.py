@@ -79,7 +79,9 @@ def read_dashboards(directory: Path) -> tuple[Dashboard, ...]:
     files = sorted(p for p in directory.iterdir() if p.suffix.lower() == ".json" and p.is_file())
     found = tuple(_read(path) for path in files)
     if not found:
-        raise UsageError(f"the folder {directory} holds no dashboard (*.json)", next_step="export them from Grafana as JSON")
+        raise UsageError(
+            f"the folder {directory} holds no dashboard (*.json)", next_step="export them from Grafana as JSON"
+        )
     return _with_distinct_titles(found)
 
 
@@ -87,7 +89,8 @@ def _with_distinct_titles(found: Sequence[Dashboard]) -> tuple[Dashboard, ...]:
     """Two dashboards of one title are told apart by their files."""
     titles = [d.title for d in found]
     return tuple(
-        dataclasses.replace(d, title=f"{d.title} ({Path(d.file).name})") if titles.count(d.title) > 1 else d for d in found
+        dataclasses.replace(d, title=f"{d.title} ({Path(d.file).name})") if titles.count(d.title) > 1 else d
+        for d in found
     )
 
 
@@ -97,7 +100,9 @@ def _read(path: Path) -> Dashboard:
             raise UsageError(f"{path} is too large for a dashboard", next_step="take it out of the folder")
         model = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON: {type(error).__name__}", next_step="export the dashboard again") from None
+        raise UsageError(
+            f"{path} is not JSON: {type(error).__name__}", next_step="export the dashboard again"
+        ) from None
     model = model.get("dashboard", model) if isinstance(model, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("panels", model.get("rows")), list):
         raise UsageError(f"{path} is no Grafana dashboard: it has no panels", next_step="take it out of the folder")

@@ -82,12 +82,18 @@ def _columns(sql: str, schema: str) -> set[tuple[str, str]]:
 def _of_select(select: exp.Select, schema: str) -> set[tuple[str, str]]:
     """Columns of real tables that this SELECT compares in WHERE or ON."""
     tables = _tables(select, schema)
-    conditions = [w for w in (select.args.get("where"), *(j.args.get("on") for j in select.args.get("joins") or [])) if w]
+    conditions = [
+        w for w in (select.args.get("where"), *(j.args.get("on") for j in select.args.get("joins") or [])) if w
+    ]
     found = set()
     for condition in conditions:
         for comparison in condition.find_all(*_COMPARED):
             for column in comparison.find_all(exp.Column):
-                table = tables.get(column.table) if column.table else (next(iter(tables.values())) if len(tables) == 1 else None)
+                table = (
+                    tables.get(column.table)
+                    if column.table
+                    else (next(iter(tables.values())) if len(tables) == 1 else None)
+                )
                 if table is not None and column.find_ancestor(exp.Select) is select and _is_bare(column, comparison):
                     found.add((table, column.name))
     return found

@@ -35,7 +35,9 @@ class RunLog:
     """The log of one run, in ``log.jsonl`` of its folder.  A disk that refuses costs lines, not the run."""
 
     def __init__(self, path: Path, run_id: str) -> None:
-        self._file: TextIO = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="ascii")
+        self._file: TextIO = os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="ascii"
+        )
         self.lost_lines = 0
         self._logger = structlog.wrap_logger(
             structlog.WriteLogger(self._file),

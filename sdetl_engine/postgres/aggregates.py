@@ -104,14 +104,12 @@ def _value_sql(column: ColumnPlan) -> sql.Composable:
     return name
 
 
-def _distinct(
-    connection: psycopg.Connection[Any], table: sql.Identifier, column: ColumnPlan, rows: int
-) -> int:
+def _distinct(connection: psycopg.Connection[Any], table: sql.Identifier, column: ColumnPlan, rows: int) -> int:
     value = _value_sql(column)
     limit = sql.SQL(" LIMIT {}").format(sql.Literal(rows))
     row = connection.execute(
-        sql.SQL("SELECT count(*) FROM (SELECT v FROM (SELECT {} AS v FROM {}{}) first WHERE v IS NOT NULL GROUP BY v) s").format(
-            value, table, limit
-        )
+        sql.SQL(
+            "SELECT count(*) FROM (SELECT v FROM (SELECT {} AS v FROM {}{}) first WHERE v IS NOT NULL GROUP BY v) s"
+        ).format(value, table, limit)
     ).fetchone()
     return int(row[0]) if row else 0

@@ -131,7 +131,9 @@ def _carry_grants(connection: psycopg.Connection[Any], live: str, candidate: str
         if not is_there:
             missing.add(f"{object_name}.{column}" if column else str(object_name))
             continue
-        connection.execute(_grant(candidate, kind, object_name, column, None if is_public else grantee, privilege, grantable))
+        connection.execute(
+            _grant(candidate, kind, object_name, column, None if is_public else grantee, privilege, grantable)
+        )
     return sum(1 for row in rows if row[7]), tuple(sorted(missing))
 
 
@@ -143,7 +145,7 @@ def _grant(
     else:
         word = sql.SQL("SEQUENCE" if kind == "SEQUENCE" else "TABLE")
         target = sql.SQL("{} {}").format(word, sql.Identifier(schema, name or ""))
-    what = sql.SQL(privilege)  # type: ignore[arg-type]  # a privilege keyword out of PostgreSQL's own catalogue
+    what = sql.SQL(privilege)  # a privilege keyword out of PostgreSQL's own catalogue
     if column is not None:
         what = sql.SQL("{} ({})").format(what, sql.Identifier(column))  # type: ignore[assignment]
     role = sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee)

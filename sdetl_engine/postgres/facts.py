@@ -1,6 +1,7 @@
 """What the target is like before anything is done to it: version, rights, the serving schema, what depends on it.
 
-Read-only.  Every missing right comes with the statement that grants it.
+Read-only.  Every missing right comes with the statement that grants it, and no more than it: never membership in
+another role, which might be a superuser's.
 """
 
 from __future__ import annotations
@@ -141,10 +142,11 @@ def _general_rights(connection: psycopg.Connection[Any], database: str, user: st
     (may_create,) = _row(connection, "SELECT has_database_privilege(current_database(), 'CREATE')")
     grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(where, role)
     rights = [_right(connection, f"create schemas in database {database}", may_create, grant)]
-    owner = _owner(connection, registry.SCHEMA)
-    if owner is not None:
+    if _owner(connection, registry.SCHEMA) is not None:
         (may_write,) = _row(connection, _MAY_WRITE_REGISTRY)
-        grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), role)
+        grant = sql.SQL(
+            "GRANT USAGE ON SCHEMA sdetl TO {0}; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA sdetl TO {0}"
+        ).format(role)
         rights.append(_right(connection, "read and write the registry in schema sdetl", may_write, grant))
     return rights
 
@@ -169,16 +171,16 @@ def _schema_rights(connection: psycopg.Connection[Any], schema: str, owner: str 
     unlockable, unreadable, hidden = (
         _names(connection, query, schema) for query in (_UNLOCKABLE, _UNREADABLE, _HIDDEN)
     )
-    become_owner = sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), role)
-    become_owners = sql.SQL("; ").join(sql.SQL("GRANT {} TO {}").format(sql.Identifier(o), role) for o in unlockable)
+    own = sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(where, role)
+    lock = sql.SQL("GRANT UPDATE ON ALL TABLES IN SCHEMA {} TO {}").format(where, role)
     use = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(where, role)
     read = sql.SQL(
         "GRANT SELECT ON ALL TABLES IN SCHEMA {0} TO {1}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA {0} TO {1}"
     )
     see_all = sql.SQL("ALTER ROLE {} BYPASSRLS").format(role)
     return [
-        _right(connection, f"rename schema {schema} (own it)", is_owner, become_owner),
-        _right(connection, f"lock the tables of schema {schema}", not unlockable, become_owners),
+        _right(connection, f"rename schema {schema} (own it)", is_owner, own),
+        _right(connection, f"lock the tables of schema {schema}", not unlockable, lock),
         _right(connection, f"look into schema {schema}", may_use, use),
         _right(connection, f"read every table of schema {schema}", not unreadable, read.format(where, role)),
         _right(connection, f"see every row of schema {schema} (row security)", not hidden, see_all),
@@ -192,8 +194,8 @@ _RELATIONS = """
 
 # LOCK TABLE ... ACCESS EXCLUSIVE asks for UPDATE, DELETE or TRUNCATE; an owner has them.
 _UNLOCKABLE = f"""
-    SELECT DISTINCT pg_get_userbyid(c.relowner) {_RELATIONS} ('r', 'p')
-    AND NOT has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') AND NOT pg_has_role(c.relowner, 'USAGE')
+    SELECT c.relname {_RELATIONS} ('r', 'p')
+    AND NOT has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
     ORDER BY 1
 """
 

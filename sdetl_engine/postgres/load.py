@@ -78,9 +78,7 @@ def select_of(plan: TablePlan, shapes: Sequence[ColumnShape], where: str | None)
 
 def shapes_of(columns: Sequence[ColumnPlan]) -> list[ColumnShape]:
     """How each column goes on the wire."""
-    return [
-        column_shape(c.source_name, c.target, c.facts, quarantine_misfits=c.quarantine_misfits) for c in columns
-    ]
+    return [column_shape(c.source_name, c.target, c.facts, quarantine_misfits=c.quarantine_misfits) for c in columns]
 
 
 def copy_target(schema: str, table: str, columns: Sequence[ColumnPlan]) -> sql.Composed:

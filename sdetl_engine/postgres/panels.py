@@ -150,4 +150,3 @@ def _options(
             raise
         return variable.options
     return tuple(dict.fromkeys(str(v) for v in found if v is not None))[:_MOST_VALUES]
-

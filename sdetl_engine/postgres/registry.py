@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 from sdetl_engine.errors import TargetError
 
@@ -101,7 +102,7 @@ _MIGRATIONS: tuple[str, ...] = (
 
 def exists(connection: psycopg.Connection[Any]) -> bool:
     """True when the target has a registry that this session may see."""
-    return _one(connection, "SELECT to_regclass('sdetl.versions') IS NOT NULL")
+    return bool(_one(connection, "SELECT to_regclass('sdetl.versions') IS NOT NULL"))
 
 
 def ensure(connection: psycopg.Connection[Any]) -> None:
@@ -129,7 +130,7 @@ def ensure(connection: psycopg.Connection[Any]) -> None:
             kind="registry",
         )
     for migration in _MIGRATIONS[number:]:
-        connection.execute(sql.SQL(migration))  # type: ignore[arg-type]  # a constant of this module
+        connection.execute(sql.SQL(migration))
     connection.execute("UPDATE sdetl.format SET number = %s", [FORMAT])
 
 
@@ -164,7 +165,7 @@ def add_version(
             source_name,
             source_md5,
             sum(table_rows.values()) if table_rows is not None else None,
-            psycopg.types.json.Jsonb(dict(table_rows)) if table_rows is not None else None,
+            Jsonb(dict(table_rows)) if table_rows is not None else None,
             score,
             loaded_now,
             note,
@@ -241,7 +242,15 @@ def record_drill(
     connection.execute(
         "INSERT INTO sdetl.drills (serving_schema, server_version, passed, rollback_seconds, restore_seconds, who, steps) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [serving_schema, server_version, passed, rollback_seconds, restore_seconds, who, psycopg.types.json.Jsonb(steps)],
+        [
+            serving_schema,
+            server_version,
+            passed,
+            rollback_seconds,
+            restore_seconds,
+            who,
+            Jsonb(steps),
+        ],
     )
 
 
@@ -259,11 +268,11 @@ def _versions(connection: psycopg.Connection[Any], where: str, values: list[obje
     columns = ", ".join(field.name for field in dataclasses.fields(Version))
     query = f"SELECT {columns} FROM sdetl.versions {where} ORDER BY created_at DESC, version DESC"
     with connection.cursor(row_factory=class_row(Version)) as cursor:
-        return cursor.execute(query, values).fetchall()  # type: ignore[arg-type]  # built from constants of this module
+        return cursor.execute(query, values).fetchall()
 
 
 def _one(connection: psycopg.Connection[Any], query: str) -> Any:
-    row = connection.execute(query).fetchone()  # type: ignore[arg-type]  # constants of this module
+    row = connection.execute(query).fetchone()
     return row[0] if row else None
 
 

@@ -97,7 +97,9 @@ def mark_advice(column: ColumnFacts) -> str:
     name = f"{column.table}.{column.column}"
     if mark is None:
         return f"correct the source, load the column as text (--set 'load.types.{name}=text') or leave it out"
-    return f"if {mark!r} means missing, say --null-marker '{name}={mark}'; or load the column as text, or fix the source"
+    return (
+        f"if {mark!r} means missing, say --null-marker '{name}={mark}'; or load the column as text, or fix the source"
+    )
 
 
 def _dates_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> Finding:

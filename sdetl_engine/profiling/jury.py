@@ -51,8 +51,8 @@ def day_first(dates: DateFacts, neighbours: Sequence[DateFacts], *, decided: boo
         return JuryVerdict(dates.day_first_only > 0, SettledBy.VALUES, False, witnesses)
     heard = {True: sum(n.day_first_only for n in neighbours), False: sum(n.month_first_only for n in neighbours)}
     if bool(heard[True]) != bool(heard[False]):
-        order = heard[True] > 0
-        word = "day" if order else "month"
-        said = f"{witnesses}; {heard[order]:,} dates in neighbouring columns prove {word} first"
-        return JuryVerdict(order, SettledBy.NEIGHBOURS, False, said)
+        is_day_first = heard[True] > 0
+        word = "day" if is_day_first else "month"
+        said = f"{witnesses}; {heard[is_day_first]:,} dates in neighbouring columns prove {word} first"
+        return JuryVerdict(is_day_first, SettledBy.NEIGHBOURS, False, said)
     return JuryVerdict(None, SettledBy.NOBODY, False, f"{witnesses}: nothing decides")

@@ -24,7 +24,9 @@ def parse(text: str, schema: Schema) -> Relation:
     """Read ``child.column -> parent.column``; names may hold dots and blanks.  Raises UsageError."""
     left, arrow, right = text.partition("->")
     if not arrow:
-        raise UsageError(f"{text!r} is not of the form child.column -> parent.column", next_step="correct load.relations")
+        raise UsageError(
+            f"{text!r} is not of the form child.column -> parent.column", next_step="correct load.relations"
+        )
     child, parent = _column(left.strip(), schema), _column(right.strip(), schema)
     return Relation(child[0], (child[1],), parent[0], (parent[1],), "plan")
 

@@ -64,7 +64,9 @@ def _finding(
         fraction=count / column.rows if column.rows else None,
         choices=choices,
         suggestion=suggestion,
-        evidence=tuple(Evidence(f"rowid {w.rowid}" if w.rowid is not None else "", visible(w.value, 200)) for w in witnesses),
+        evidence=tuple(
+            Evidence(f"rowid {w.rowid}" if w.rowid is not None else "", visible(w.value, 200)) for w in witnesses
+        ),
     )
 
 
@@ -135,7 +137,9 @@ def _of_dates(column: ColumnFacts, verdict: TypeVerdict, jury: JuryVerdict | Non
             dates.unreadable_witnesses,
         )
     if is_date and dates.convertible:
-        shapes = ", ".join(f"{count:,} {shape}" for shape, count in sorted(dates.shapes.items(), key=lambda i: -i[1])[:4])
+        shapes = ", ".join(
+            f"{count:,} {shape}" for shape, count in sorted(dates.shapes.items(), key=lambda i: -i[1])[:4]
+        )
         yield _finding(
             "DATE-TO-ISO",
             Severity.INFO,
@@ -222,7 +226,12 @@ def _of_values(column: ColumnFacts, verdict: TypeVerdict) -> Iterator[Finding]:
             likely_mark(column),
             column.misfit_witnesses,
         )
-    elif verdict.declared_kind is not None and verdict.declared_kind is not kind and column.present and kind not in DATE_KINDS:
+    elif (
+        verdict.declared_kind is not None
+        and verdict.declared_kind is not kind
+        and column.present
+        and kind not in DATE_KINDS
+    ):
         yield _finding(
             "TYPE-WIDENED",
             Severity.INFO,
@@ -266,7 +275,9 @@ def _of_texts(column: ColumnFacts, verdict: TypeVerdict) -> Iterator[Finding]:
             column.misfit_witnesses,
         )
     if column.missing_marks and is_text and not verdict.mismatched:
-        listed = ", ".join(f"{count:,} {mark!r}" for mark, count in sorted(column.missing_marks.items(), key=lambda i: -i[1])[:4])
+        listed = ", ".join(
+            f"{count:,} {mark!r}" for mark, count in sorted(column.missing_marks.items(), key=lambda i: -i[1])[:4]
+        )
         mark = likely_mark(column)
         yield _finding(
             "MISSING-MARK",
@@ -325,7 +336,11 @@ def _of_relation(relation: KeyFacts) -> Finding:
             "they are loaded; the foreign key is created NOT VALID, so that new rows are checked",
         )
     else:
-        severity, rule, advice = Severity.INFO, "RELATION-ORPHANS", "they are loaded; usual where the file is an excerpt"
+        severity, rule, advice = (
+            Severity.INFO,
+            "RELATION-ORPHANS",
+            "they are loaded; usual where the file is an excerpt",
+        )
     return Finding(
         rule,
         severity,

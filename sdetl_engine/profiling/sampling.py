@@ -64,9 +64,7 @@ def _judge(column: Column, values: Sequence[object], marks: tuple[str, ...], con
     )
 
 
-def _leading_kind(
-    kinds: Mapping[Kind, int], declared: Kind | None, confidence: float
-) -> tuple[Kind | None, int]:
+def _leading_kind(kinds: Mapping[Kind, int], declared: Kind | None, confidence: float) -> tuple[Kind | None, int]:
     """The kind that most values read as; whole numbers among numbers and bare dates among timestamps count with them."""
     total = sum(kinds.values())
     if not total:

@@ -167,9 +167,7 @@ def _declared_number(case: _Case) -> _Chosen:
         share = case.readable_share(strangers)
         if share >= case.confidence and case.may_hold_null and not _has_infinities(case):
             return _Chosen(_number_type(case), f"numbers; {strangers:,} others go to the quarantine")
-        return _Chosen(
-            _TEXT, f"{strangers:,} values are no numbers: kept as text", mismatched=share < case.confidence
-        )
+        return _Chosen(_TEXT, f"{strangers:,} values are no numbers: kept as text", mismatched=share < case.confidence)
     return _Chosen(_number_type(case), "every value is a number")
 
 
@@ -219,12 +217,19 @@ def _declared_other(case: _Case) -> _Chosen:
 def _boolean(case: _Case) -> _Chosen:
     facts = case.facts
     values = {v.lower() for v in facts.few_values or () if v}
-    if facts.few_values is not None and any(values <= pair for pair in TRUTH_PAIRS) and not facts.blobs and not facts.reals:
+    if (
+        facts.few_values is not None
+        and any(values <= pair for pair in TRUTH_PAIRS)
+        and not facts.blobs
+        and not facts.reals
+    ):
         return _Chosen(TargetType(Kind.BOOLEAN), "the values are a known pair of true and false")
     if facts.integers == facts.present:
         return _Chosen(TargetType(Kind.INTEGER), "declared boolean, but more than 0 and 1: kept as numbers")
     share = case.readable_share(facts.misfits)
-    return _Chosen(_TEXT, "declared boolean, but no known pair of values: kept as text", mismatched=share < case.confidence)
+    return _Chosen(
+        _TEXT, "declared boolean, but no known pair of values: kept as text", mismatched=share < case.confidence
+    )
 
 
 def _by_data(case: _Case) -> _Chosen:

@@ -166,6 +166,4 @@ def _consistency(column: ColumnFacts, verdict: TypeVerdict) -> Iterator[_Tally]:
 def _integrity(relation: KeyFacts) -> _Tally:
     said = f"{relation.orphan_rows:,} rows of {relation.table} have no parent in {relation.parent}"
     column = relation.columns[0] if len(relation.columns) == 1 else None
-    return _Tally(
-        "integrity", relation.table, column, relation.rows - relation.null_rows, relation.orphan_rows, said
-    )
+    return _Tally("integrity", relation.table, column, relation.rows - relation.null_rows, relation.orphan_rows, said)

@@ -53,19 +53,28 @@ def _drill(last: tuple[datetime, bool, float | None] | None) -> tuple[Status, st
 def _backup(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     backup = run.results.load(Stage.BACKUP, BackupResult)
     equal = sum(t.equal for t in backup.tables)
-    return record.status, f"{backup.path}, MD5 {backup.md5}; {equal} of {len(backup.tables)} tables equal ({backup.compared})"
+    return (
+        record.status,
+        f"{backup.path}, MD5 {backup.md5}; {equal} of {len(backup.tables)} tables equal ({backup.compared})",
+    )
 
 
 def _dump(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     backup = run.results.load(Stage.BACKUP, BackupResult)
     if backup.dump is None:
         return Status.SKIPPED, backup.dump_skipped or ""
-    return record.status, f"{backup.dump.path}, {backup.dump.objects} objects listed by pg_restore, MD5 {backup.dump.md5}"
+    return (
+        record.status,
+        f"{backup.dump.path}, {backup.dump.objects} objects listed by pg_restore, MD5 {backup.dump.md5}",
+    )
 
 
 def _score(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     score = run.results.load(Stage.SCORE, ScoreResult)
-    return record.status, f"{score.after:.1f} after cleaning ({score.before:.1f} before), threshold {run.settings.gates.min_score:g}"
+    return (
+        record.status,
+        f"{score.after:.1f} after cleaning ({score.before:.1f} before), threshold {run.settings.gates.min_score:g}",
+    )
 
 
 def _rows(run: Deployment, record: StageRecord) -> tuple[Status, str]:
@@ -81,7 +90,10 @@ def _types(run: Deployment, record: StageRecord) -> tuple[Status, str]:
 
 def _queries(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     checked = run.results.load(Stage.VALIDATE, ValidateResult)
-    return record.status, f"{len(checked.sample_queries)} sample queries; {len(checked.columns)} columns compared on both sides"
+    return (
+        record.status,
+        f"{len(checked.sample_queries)} sample queries; {len(checked.columns)} columns compared on both sides",
+    )
 
 
 def _dashboards(run: Deployment, record: StageRecord) -> tuple[Status, str]:
@@ -129,7 +141,9 @@ def details(run: Deployment, records: Sequence[StageRecord], sdetl: str) -> dict
         receipts = run.results.load(Stage.SCORE, ScoreResult).receipts
         found["receipts"] = [dataclasses.asdict(r) for r in sorted(receipts, key=lambda r: -r.points)[:100]]
     if Stage.CUTOVER in done:
-        found["post_checks"] = [dataclasses.asdict(c) for c in run.results.load(Stage.CUTOVER, CutoverResult).post_checks]
+        found["post_checks"] = [
+            dataclasses.asdict(c) for c in run.results.load(Stage.CUTOVER, CutoverResult).post_checks
+        ]
     return found
 
 

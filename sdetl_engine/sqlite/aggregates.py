@@ -88,7 +88,9 @@ def _value_sql(column: Wanted) -> str:
     name, _, target, quarantined = column
     term = f"(+{quote(name)})"
     if target.kind in DATE_KINDS:
-        offset = f"CASE WHEN substr({term}, -6, 1) IN ('+', '-') AND length({term}) > 16 THEN substr({term}, -6) ELSE '' END"
+        offset = (
+            f"CASE WHEN substr({term}, -6, 1) IN ('+', '-') AND length({term}) > 16 THEN substr({term}, -6) ELSE '' END"
+        )
         seconds = f"substr({term}, 1, 19)"
         if target.kind is Kind.TIMESTAMPTZ:
             seconds = f"CASE WHEN substr({term}, 17, 1) = ':' THEN substr({term}, 1, 19) ELSE substr({term}, 1, 16) END || {offset}"

@@ -49,7 +49,7 @@ FAST_SHAPES: Mapping[str, FastShape] = {
     "YYYY-MM-DDTHH:MM:SS": FastShape("strftime('%Y-%m-%dT%H:%M:%S', {v}, '+0 days')", "%Y-%m-%dT%H:%M:%S"),
     "YYYY-MM-DDTHH:MM:SSZ": FastShape("strftime('%Y-%m-%dT%H:%M:%SZ', {v}, '+0 days')", "%Y-%m-%dT%H:%M:%SZ"),
 }
-"""A modifier makes SQLite compute the day instead of echoing it, so 30 February and 24:00 come back as something else."""
+"""A modifier makes SQLite compute the day instead of echoing it: 30 February and 24:00 come back as something else."""
 
 
 @dataclasses.dataclass(slots=True)

@@ -263,7 +263,7 @@ _JUDGES: dict[str, Callable[[str], bool]] = {
     "sdetl_is_json": _is_json,
     "sdetl_is_jsonb": _is_jsonb,
 }
-_UUID = re.compile("-".join("[0-9a-fA-F]{%d}" % length for length in (8, 4, 4, 4, 12)))
+_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _is_uuid(text: str) -> bool:

@@ -6,6 +6,7 @@ that real columns are full of, at the cost of SQLite's own code, and hand everyt
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sqlite3
 
@@ -77,49 +78,61 @@ def _iso_patterns() -> dict[int, list[str]]:
 
 
 def _numeric_to_iso(term: str, day_first: bool) -> str:
-    """``D/M/YYYY[ H:MM[:SS]]`` with one or two digits and ``/``, ``-`` or ``.``; NULL for anything else.
+    """``D/M/YYYY[ H:MM[:SS]]`` with one or two digits and ``/``, ``.`` or ``-``; NULL for anything else.
 
     GLOB and substr() stop at a NUL character; such a text is left to the rule, which sees all of it.
     """
     branches = []
-    for first_length in (1, 2):
-        for second_length in (1, 2):
-            first_sign, second_sign = first_length + 1, first_length + second_length + 2
-            shape = f"{_D * first_length}[/.-]{_D * second_length}[/.-]{_D * 4}*"
-            first = _padded(f"substr({term},1,{first_length})", first_length)
-            second = _padded(f"substr({term},{first_sign + 1},{second_length})", second_length)
-            day, month = (first, second) if day_first else (second, first)
-            value = _assembled(term, day, month, second_sign + 1)
-            branches.append(
-                f"WHEN {term} GLOB '{shape}' AND substr({term},{first_sign},1) = substr({term},{second_sign},1) "
-                f"THEN CASE WHEN instr({term}, char(0)) = 0 THEN {value} END"
-            )
-    return f"CASE {' '.join(branches)} END"
+    for sign in "/.-":
+        for first_length in (1, 2):
+            for second_length in (1, 2):
+                date = f"{_D * first_length}{sign}{_D * second_length}{sign}{_D * 4}"
+                first = _Part(term, 1, first_length)
+                second = _Part(term, first_length + 2, second_length)
+                day, month = (first, second) if day_first else (second, first)
+                value = _assembled(term, day, month, date, first_length + second_length + 3)
+                branches.append(f"WHEN {term} GLOB '{date}*' THEN {value}")
+    return f"CASE WHEN instr({term}, char(0)) THEN NULL {' '.join(branches)} END"
 
 
-def _padded(term: str, length: int) -> str:
-    return term if length == 2 else f"'0' || {term}"
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Part:
+    """Digits of a text: ``length`` of them, 1 or 2, from the 1-based place ``start`` on."""
+
+    term: str
+    start: int
+    length: int
+
+    @property
+    def digits(self) -> str:
+        """The two digits they stand for."""
+        bare = f"substr({self.term},{self.start},{self.length})"
+        return bare if self.length == 2 else f"'0' || {bare}"
 
 
-def _assembled(term: str, day: str, month: str, year_at: int) -> str:
-    """The ISO text; NULL, by way of one NULL part, when day or time do not exist or only the rule can tell."""
-    year = f"nullif(substr({term},{year_at},4), '0000')"
-    checked_month = f"CASE WHEN {month} BETWEEN '01' AND '12' THEN {month} END"
-    checked_day = (
-        f"CASE WHEN {day} BETWEEN '01' AND '28' OR ({day} IN ('29','30') AND {month} <> '02')"
-        f" OR ({day} = '31' AND {month} IN ({_LONG_MONTHS})) THEN {day} END"
-    )
-    return f"{year} || '-' || {checked_month} || '-' || {checked_day} || {_time(term, year_at + 4)}"
-
-
-def _time(term: str, start: int) -> str:
-    rest = f"substr({term},{start})"
-    clock = f"substr({term},{start + 1})"
-    minute = f"[0-5]{_D}"
+def _assembled(term: str, day: _Part, month: _Part, date: str, year_at: int) -> str:
+    """The ISO text of a term of the shape ``date`` and perhaps a time; NULL when only the rule can tell."""
+    iso_date = f"substr({term},{year_at},4) || '-' || {month.digits} || '-' || {day.digits}"
+    by_length = []
+    time_at = year_at + 4
+    for hour_length in (1, 2):
+        for seconds in ("", f":[0-5]{_D}"):
+            hours = [_D] if hour_length == 1 else [f"[01]{_D}", "2[0-3]"]
+            shapes = " OR ".join(f"{term} GLOB '{date} {hour}:[0-5]{_D}{seconds}'" for hour in hours)
+            clock = f"' 0' || substr({term},{time_at + 1})" if hour_length == 1 else f"substr({term},{time_at})"
+            length = time_at + hour_length + (6 if seconds else 3)
+            tail = "" if seconds else " || ':00'"
+            by_length.append(f"WHEN {length} THEN CASE WHEN {shapes} THEN {iso_date} || {clock}{tail} END")
     return (
-        f"CASE WHEN {rest} = '' THEN ''"
-        f" WHEN {rest} GLOB ' {_D}:{minute}' THEN ' 0' || {clock} || ':00'"
-        f" WHEN {rest} GLOB ' [01]{_D}:{minute}' OR {rest} GLOB ' 2[0-3]:{minute}' THEN {rest} || ':00'"
-        f" WHEN {rest} GLOB ' {_D}:{minute}:{minute}' THEN ' 0' || {clock}"
-        f" WHEN {rest} GLOB ' [01]{_D}:{minute}:{minute}' OR {rest} GLOB ' 2[0-3]:{minute}:{minute}' THEN {rest} END"
+        f"CASE WHEN {_exists(term, day, month, year_at)} THEN"
+        f" CASE length({term}) WHEN {time_at - 1} THEN {iso_date} {' '.join(by_length)} END END"
+    )
+
+
+def _exists(term: str, day: _Part, month: _Part, year_at: int) -> str:
+    """The condition that there is such a day; 29 February, which needs the calendar, is left to the rule."""
+    return (
+        f"{month.digits} BETWEEN '01' AND '12' AND substr({term},{year_at},4) <> '0000' AND"
+        f" ({day.digits} BETWEEN '01' AND '28' OR ({day.digits} IN ('29','30') AND {month.digits} <> '02')"
+        f" OR ({day.digits} = '31' AND {month.digits} IN ({_LONG_MONTHS})))"
     )

@@ -115,7 +115,9 @@ def _timestamp(term: str, facts: ColumnFacts | None, *, zoned: bool) -> str:
         second = f"{second} || CASE WHEN length({term}) > 10 THEN trim({rest}) ELSE '' END"
     after = f"substr({term}, 21)"
     digits = f"substr({after}, 1, length({after}) - length(ltrim({after}, '0123456789')))"
-    fraction = f"CASE WHEN substr({term}, 20, 1) = '.' THEN CAST(substr({digits} || '000000', 1, 6) AS INTEGER) ELSE 0 END"
+    fraction = (
+        f"CASE WHEN substr({term}, 20, 1) = '.' THEN CAST(substr({digits} || '000000', 1, 6) AS INTEGER) ELSE 0 END"
+    )
     return f"(unixepoch({second}) - {SECONDS_TO_2000}) * 1000000 + {fraction}"
 
 
@@ -163,7 +165,9 @@ def _numeric(target: TargetType) -> Callable[[object], decimal.Decimal]:
         if step is None:
             exponent = number.as_tuple().exponent
             # 1E+3 has no scale in PostgreSQL: it is sent as 1000.
-            return context.quantize(number, decimal.Decimal(1)) if isinstance(exponent, int) and exponent > 0 else number
+            return (
+                context.quantize(number, decimal.Decimal(1)) if isinstance(exponent, int) and exponent > 0 else number
+            )
         return context.quantize(number, step)
 
     return convert

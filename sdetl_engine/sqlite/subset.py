@@ -104,7 +104,8 @@ def _draw_share(
     threshold = fraction
     connection.create_function("sdetl_draw", 0, lambda: chance.random() < threshold)
     connection.execute(
-        f"INSERT OR IGNORE INTO {drawn} SELECT rowid FROM source.{name} WHERE sdetl_draw()" + (f" AND {where}" if where else "")
+        f"INSERT OR IGNORE INTO {drawn} SELECT rowid FROM source.{name} WHERE sdetl_draw()"
+        + (f" AND {where}" if where else "")
     )
     connection.execute(
         f"INSERT OR IGNORE INTO {drawn} SELECT min(rowid) FROM source.{name} UNION SELECT max(rowid) FROM source.{name}"
@@ -189,7 +190,9 @@ def _copy_rows(connection: sqlite3.Connection, table: Table, drawn: str) -> int:
         return cursor.rowcount
     keeps = table.rowid_alias is None and all(c.name.lower() != "rowid" for c in table.columns)
     target = f"rowid, {columns}" if keeps else columns
-    chosen = ", ".join([*(["s.rowid"] if keeps else []), *(f"s.{quote(c.name)}" for c in table.columns if c.generated is None)])
+    chosen = ", ".join(
+        [*(["s.rowid"] if keeps else []), *(f"s.{quote(c.name)}" for c in table.columns if c.generated is None)]
+    )
     cursor = connection.execute(
         f"INSERT INTO main.{name} ({target}) SELECT {chosen} FROM {drawn} d JOIN source.{name} s ON s.rowid = d.id ORDER BY d.id"
     )

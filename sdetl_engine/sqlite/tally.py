@@ -57,7 +57,7 @@ def cut(text: str) -> str:
 class TextTally:
     """Everything that is counted about the texts of one column.
 
-    ``fits`` says of one text whether the proposed kind can hold it; None when every well-formed text without NUL is fine.
+    ``fits`` says of one text whether the proposed kind can hold it; None when every one without NUL is fine.
     """
 
     def __init__(self, fits: Callable[[str], bool] | None = None) -> None:
@@ -203,7 +203,7 @@ class _Span:
 
 
 class DateTally:
-    """Everything that is counted about the dates of one column.  ``now`` is aware; ``day_first`` as in ``read_date``."""
+    """Everything that is counted about the dates of one column.  ``now`` is aware, ``day_first`` for ``read_date``."""
 
     def __init__(self, day_first: bool | None, now: datetime) -> None:
         self.shapes: collections.Counter[str] = collections.Counter()

@@ -56,10 +56,17 @@ def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
         rows=done.rows,
         cells_changed=done.cells_changed,
         by_rule=done.by_rule,
-        by_column=done.by_column,
+        by_column=_by_column(done),
         second_pass_changes=again,
         findings=tuple(_kept(k) for k in done.kept),
     )
+
+
+def _by_column(done: cleaned.CleanResult) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for count in done.counts:
+        found.setdefault(f"{count.table}.{count.column}", {})[str(count.rule)] = count.cells
+    return found
 
 
 def cleaning_rules(schema: Schema, profile: ProfileResult, settings: Settings) -> Mapping[tuple[str, str], ColumnRules]:

@@ -91,9 +91,7 @@ def _findings(run: Deployment, connection: psycopg.Connection[Any]) -> tuple[Fin
 
 def _not_yet(loaded: LoadedResult, began: PreflightResult, findings: tuple[Finding, ...]) -> CutoverResult:
     """Nothing done: the gate will ask for agreement."""
-    return CutoverResult(
-        loaded.version, began.live_version, False, 0.0, 0.0, 0, 0, (), None, (), "", findings=findings
-    )
+    return CutoverResult(loaded.version, began.live_version, False, 0.0, 0.0, 0, 0, (), None, (), "", findings=findings)
 
 
 def _guard(run: Deployment, loaded: LoadedResult) -> None:
@@ -126,13 +124,18 @@ def _switch(run: Deployment, reporter: Reporter, loaded: LoadedResult, began: Pr
         order,
         run.settings.cutover,
         reporter,
-        before_commit=lambda xid: run.journal.write("switch_committing", to=loaded.version, xid=xid) and None,
+        before_commit=lambda xid: _note_commit(run, loaded.version, xid),
     )
     run.journal.write(
         "switched", to=loaded.version, previous=switched.previous_version, lock_seconds=round(switched.lock_seconds, 4)
     )
     reporter.event("SwitchMade", f"{loaded.version} is live in {run.settings.serving_schema}")
     return switched
+
+
+def _note_commit(run: Deployment, version: str, xid: str) -> None:
+    """Durable before COMMIT: whoever comes after a crash can ask the server what became of that transaction."""
+    run.journal.write("switch_committing", to=version, xid=xid)
 
 
 def adopted_name(serving_schema: str) -> str:

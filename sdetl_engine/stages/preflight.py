@@ -89,7 +89,9 @@ def _check_source(state: SourceState) -> list[Check]:
         "",
         "a transaction was cut off; the copy is recovered, the source stays as it is" if state.hot_journal else "",
     )
-    encoding = Check("SQLite file", Verdict.PASSED, f"{size}, {state.header.encoding}, pages of {state.header.page_size} bytes")
+    encoding = Check(
+        "SQLite file", Verdict.PASSED, f"{size}, {state.header.encoding}, pages of {state.header.page_size} bytes"
+    )
     return [encoding, quiet, journal]
 
 
@@ -131,7 +133,11 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
         facts = target_facts(connection, run.settings.serving_schema)
         last = registry.last_drill(connection)
         connection.rollback()
-    checks.append(Check("target", Verdict.PASSED, f"{session.target.describe()}, PostgreSQL {facts.server_version}", "13 or newer"))
+    checks.append(
+        Check(
+            "target", Verdict.PASSED, f"{session.target.describe()}, PostgreSQL {facts.server_version}", "13 or newer"
+        )
+    )
     for warning in session.target.warnings:
         checks.append(Check("target credentials", Verdict.WARNING, warning))
     run.hold_target_lock()
@@ -155,14 +161,22 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
             "look at the server's own monitoring",
         )
         if not session.is_embedded
-        else Check("free disk of the server", Verdict.PASSED, "the embedded server is on the workspace's disk, see there")
+        else Check(
+            "free disk of the server", Verdict.PASSED, "the embedded server is on the workspace's disk, see there"
+        )
     )
     return facts
 
 
 def _check_rights(facts: TargetFacts) -> list[Check]:
     return [
-        Check(f"right: {r.name}", Verdict.PASSED if r.granted else Verdict.FAILED, "granted" if r.granted else "missing", "", r.fix)
+        Check(
+            f"right: {r.name}",
+            Verdict.PASSED if r.granted else Verdict.FAILED,
+            "granted" if r.granted else "missing",
+            "",
+            r.fix,
+        )
         for r in facts.rights
     ]
 
@@ -235,10 +249,14 @@ def _check_content(path: Path, run: Deployment, checks: list[Check], reporter: R
     keys = Check("foreign keys", Verdict.PASSED, "no violation")
     if orphans:
         listed = ", ".join(f"{table}: {count}" for table, count in orphans.items())
-        keys = Check("foreign keys", Verdict.WARNING, f"rows without a parent: {listed}", "none", "they are loaded, NOT VALID")
+        keys = Check(
+            "foreign keys", Verdict.WARNING, f"rows without a parent: {listed}", "none", "they are loaded, NOT VALID"
+        )
     checks.append(keys)
     if not schema.tables:
-        checks.append(Check("tables", Verdict.FAILED, "no table to migrate", "at least one", "check that this is the right file"))
+        checks.append(
+            Check("tables", Verdict.FAILED, "no table to migrate", "at least one", "check that this is the right file")
+        )
     return schema
 
 

@@ -14,9 +14,9 @@ from sdetl_engine.profiling import breaker, jury, relations, review, sampling, v
 from sdetl_engine.profiling.facts import ColumnFacts, KeyFacts, SampleVerdict, TableFacts, TypeVerdict
 from sdetl_engine.records import GaugeReading, PreflightResult, ProfileResult
 from sdetl_engine.settings import Settings
+from sdetl_engine.sqlite.keys import check_key, check_relation, relation_overlap
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.sample import sample_table
-from sdetl_engine.sqlite.keys import check_key, check_relation, relation_overlap
 from sdetl_engine.sqlite.scan import scan_table
 from sdetl_engine.values.missing import markers_for, matches
 from sdetl_engine.values.schema import Relation, Schema, Table
@@ -49,7 +49,9 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
         verdicts=verdicts,
         relations=found,
         relation_facts=relation_facts,
-        gauges=tuple(GaugeReading(g.name, g.measured, g.limit, g.tripped, g.subject, g.sentence) for g in judged.gauges),
+        gauges=tuple(
+            GaugeReading(g.name, g.measured, g.limit, g.tripped, g.subject, g.sentence) for g in judged.gauges
+        ),
         jury={f"{table}.{column}": j.sentence for (table, column), j in juries.items()},
         findings=(*judged.findings, *findings),
     )
@@ -84,7 +86,9 @@ def _judge_all(
 def _sample(path: Path, table: Table, settings: Settings) -> Mapping[str, SampleVerdict]:
     with open_readonly(path) as connection:
         rows = sample_table(connection, table, settings.profile.sample_rows, settings.profile.seed)
-    return sampling.judge_sample(rows, table, markers=_markers(table, settings), confidence=settings.profile.type_confidence)
+    return sampling.judge_sample(
+        rows, table, markers=_markers(table, settings), confidence=settings.profile.type_confidence
+    )
 
 
 def _scan(
@@ -191,7 +195,9 @@ def _judge(
         jury=juror,
     )
     if matches(settings.source.exclude_columns, table.name, facts.column):
-        return dataclasses.replace(judged, left_out=True, mismatched=False, corrupt_dates=0, reason="left out by decision")
+        return dataclasses.replace(
+            judged, left_out=True, mismatched=False, corrupt_dates=0, reason="left out by decision"
+        )
     return judged
 
 

@@ -51,7 +51,9 @@ def _old_versions(session: TargetSession, settings: Settings, keep: int) -> tupl
             return ()
         versions = registry.all_versions(connection, settings.serving_schema)
     live = next((v for v in versions if v.status == VersionStatus.LIVE), None)
-    retired = [v for v in versions if v.status == VersionStatus.RETIRED and (live is None or v.version != live.previous)]
+    retired = [
+        v for v in versions if v.status == VersionStatus.RETIRED and (live is None or v.version != live.previous)
+    ]
     # One place of those to keep is taken by the version that a rollback would bring back.
     spare = retired[max(0, keep - 1) :] if live is not None and live.previous else retired[keep:]
     return tuple(v.version for v in spare)

@@ -29,7 +29,9 @@ class RolledBack:
     """False when the wanted version was live already."""
 
 
-def choose_version(session: TargetSession, settings: Settings, wanted: str | None) -> tuple[registry.Version, registry.Version]:
+def choose_version(
+    session: TargetSession, settings: Settings, wanted: str | None
+) -> tuple[registry.Version, registry.Version]:
     """The live version and the one to go back to.  Raises UsageError or TargetError saying why there is none."""
     serving = settings.serving_schema
     with session.connect() as connection:

@@ -11,7 +11,8 @@ from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.events import Reporter
 from sdetl_engine.profiling.facts import TableFacts
-from sdetl_engine.quality import gate, score as quality
+from sdetl_engine.quality import gate
+from sdetl_engine.quality import score as quality
 from sdetl_engine.records import (
     CleanedResult,
     PreflightResult,
@@ -40,9 +41,7 @@ def score(run: Deployment, reporter: Reporter) -> ScoreResult:
         before=before.total,
         after=after.total,
         dimensions={
-            name: ScoredDimension(
-                dimension.weight, _percent(before.dimensions[name].score), _percent(dimension.score)
-            )
+            name: ScoredDimension(dimension.weight, _percent(before.dimensions[name].score), _percent(dimension.score))
             for name, dimension in after.dimensions.items()
         },
         receipts=tuple(_receipt(r) for r in after.receipts),
@@ -100,5 +99,3 @@ def _receipt(receipt: quality.Receipt) -> ScoreReceipt:
         receipt.win_back,
         receipt.sentence,
     )
-
-

@@ -148,7 +148,9 @@ def _refuse_broken(panels: Sequence[PanelRecord], loaded: LoadedResult) -> None:
     broken = [p for p in panels if not p.ok and p.skipped is None]
     if broken:
         first = broken[0]
-        raise _failed(loaded, f"panel {first.panel!r} of dashboard {first.dashboard!r} fails: {first.error}", len(broken))
+        raise _failed(
+            loaded, f"panel {first.panel!r} of dashboard {first.dashboard!r} fails: {first.error}", len(broken)
+        )
 
 
 def _failed(loaded: LoadedResult, what: str, count: int) -> ValidationFailed:

@@ -8,7 +8,7 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str, limit: int = 80) -> str:
-    """The text on one line, with control, bidi, zero-width and unassigned characters written as escapes, cut at ``limit``.
+    """The text on one line, cut at ``limit``; control, bidi, zero-width and unassigned characters become escapes.
 
     Nothing in the result moves a cursor, changes a title, reorders or hides characters (CWE-150).
     """

@@ -162,7 +162,7 @@ def test_indexes_of_every_kind(connection: Connection, sqlite_file: MakeFile) ->
     assert [(m.name, m.definition) for m in missed(plan, "index")] == [("odd", "(strftime('%Y', at))")]
     with pytest.raises(psycopg.errors.UniqueViolation), connection.transaction():
         rows(connection, "INSERT INTO {} (mail) VALUES ('A@x') RETURNING 1", "t")
-    assert rows(connection, "INSERT INTO {} (mail) VALUES ('é@x') RETURNING id", "t") == [(3,)]
+    assert rows(connection, "INSERT INTO {} (mail) VALUES ('é@x') RETURNING mail", "t") == [("é@x",)]
 
 
 def test_values_too_long_for_a_btree(connection: Connection, sqlite_file: MakeFile) -> None:
@@ -244,7 +244,7 @@ def test_checks_hold_or_say_how_many_break_them(connection: Connection, sqlite_f
         """
         PRAGMA ignore_check_constraints = ON;
         CREATE TABLE t (a INT CHECK (a > 0), s TEXT CHECK (s IN ('x', "y")), f BOOLEAN CHECK (f IN (0, 1)),
-                        r TEXT CHECK (r REGEXP 'x'), CHECK (length(s) < 5 OR a < 100));
+                        r TEXT CHECK (r <> printf('%d', 1)), CHECK (length(s) < 5 OR a < 100));
         INSERT INTO t VALUES (1, 'x', 1, 'r'), (-5, 'y', 0, 'r'), (NULL, NULL, NULL, NULL);
         """
     )
@@ -258,7 +258,7 @@ def test_checks_hold_or_say_how_many_break_them(connection: Connection, sqlite_f
         "t_check5": "CHECK (((length(s) < 5) OR (a < 100)))",
     }
     assert [m.reason for m in built.not_migrated] == ["NOT VALID: 1 rows break it; new rows are checked"]
-    assert [m.definition for m in missed(plan, "check")] == ["r REGEXP 'x'"]
+    assert [m.definition for m in missed(plan, "check")] == ["r <> printf('%d', 1)"]
 
 
 def test_defaults_are_those_of_the_column_that_postgresql_has(connection: Connection, sqlite_file: MakeFile) -> None:
@@ -274,8 +274,8 @@ def test_defaults_are_those_of_the_column_that_postgresql_has(connection: Connec
     assert built.not_migrated == ()
     inserted = rows(
         connection,
-        "INSERT INTO {} DEFAULT VALUES RETURNING f, s, n, at BETWEEN now() AT TIME ZONE 'UTC' - interval '1 minute' "
-        "AND now() AT TIME ZONE 'UTC', e, r, d::text, z, p",
+        "INSERT INTO {} DEFAULT VALUES RETURNING f, s, n, at = date_trunc('second', now() AT TIME ZONE 'UTC'), "
+        "e, r, d::text, z, p",
         "t",
     )
     assert inserted == [(False, "abc", "5", True, None, None, "2020-02-29", None, -1.5)]
@@ -409,10 +409,11 @@ def test_a_key_that_contains_the_partition_column_stays(connection: Connection, 
 def test_names_that_are_made_give_way_to_those_of_the_source(connection: Connection, sqlite_file: MakeFile) -> None:
     path = sqlite_file(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, a INT UNIQUE, b INT); CREATE TABLE t_a_key (x INT);"
+        "CREATE TABLE zz (id INTEGER PRIMARY KEY); CREATE TABLE zz_id_seq (id INTEGER PRIMARY KEY);"
         "CREATE INDEX t_pkey ON t (b); CREATE INDEX t_id_seq ON t (b, a);"
     )
     plan = plan_file(path)
     built = build_file(connection, path, plan)
     assert built.indexes == 2
-    assert built.constraints == 2
+    assert built.constraints == 4
     assert {"t_pkey": "btree (b)", "t_id_seq": "btree (b, a)"}.items() <= indexes(connection).items()
