@@ -20,7 +20,7 @@ from sdetl_engine.postgres.carry import dependents
 from sdetl_engine.postgres.finish import BuildResult, finish, trusted
 from sdetl_engine.postgres.names import NameSpace
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan, VersionPlan
-from sdetl_engine.values.types import TargetType
+from sdetl_engine.values.types import Kind, TargetType
 
 __all__ = [
     "BuildResult",
@@ -37,6 +37,11 @@ __all__ = [
 
 _MARK = "sdetl version, run "
 _MARKS = (_MARK, "sdetl quarantine of ")
+_SPELLED_OUT = {
+    Kind.TIMESTAMP: "timestamp without time zone",
+    Kind.TIMESTAMPTZ: "timestamp with time zone",
+    Kind.TIME: "time without time zone",
+}
 _IDENTITY_ON_PARTITIONED = 170_000
 """The server version from which a partitioned table may have an identity column."""
 
@@ -228,13 +233,11 @@ def _compare_columns(table: TablePlan, actual: Mapping[str, str]) -> list[str]:
     differences += [
         f"{table.name}.{name} is {actual[name]}, not {target}"
         for name, target in planned.items()
-        if name in actual and _read_type(actual[name]) != target
+        if name in actual and actual[name] != _catalogue_name(target)
     ]
     return differences
 
 
-def _read_type(text: str) -> TargetType | None:
-    try:
-        return TargetType.parse(text)
-    except ValueError:
-        return None
+def _catalogue_name(target: TargetType) -> str:
+    """The type as ``format_type`` spells it."""
+    return _SPELLED_OUT.get(target.kind, target.sql)

@@ -77,11 +77,16 @@ class TargetSession:
         """What tells this database from every other: cluster and database."""
         with self.connect() as connection:
             row = connection.execute(
-                "SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || "
-                "(SELECT oid FROM pg_database WHERE datname = current_database())::text || '/' || current_database()"
+                "SELECT has_function_privilege('pg_control_system()', 'EXECUTE'), current_database(), "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())::text"
             ).fetchone()
-        assert row is not None
-        return str(row[0])
+            assert row is not None
+            may_read, database, oid = row
+            cluster = self.target.describe()
+            if may_read:
+                found = connection.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
+                cluster = str(found[0]) if found else cluster
+        return f"{cluster}/{oid}/{database}"
 
     def close(self) -> None:
         """Close the pool and leave the embedded server, which stops when this was its last user."""

@@ -22,7 +22,8 @@ def gate(after: Score, *, halt_score: float, min_score: float) -> tuple[Finding,
         Finding(
             rule,
             Severity.HALT,
-            f"the quality score after cleaning is {after.total:.1f}, under the limit of {limit:g}: {causes or 'no data'}",
+            f"the quality score after cleaning is {after.total:.1f}, under the limit of {limit:g}: "
+            + (causes or "no table holds a row, so there was nothing to assess"),
             f"{advice}; or set gates.min_score",
             table=worst.table if worst else None,
             column=worst.column if worst else None,

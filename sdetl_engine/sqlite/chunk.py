@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from sdetl_engine.sqlite.tally import LONGEST_SHOWN, SEPARATOR
+from sdetl_engine.sqlite.tally import LONGEST_SHOWN, MOST_KEPT, SEPARATOR, is_plain_word, is_well_formed
 from sdetl_engine.values.types import DATE_KINDS, Kind
 
 JOINED_BYTES = 1000
@@ -29,6 +30,8 @@ class Mode(enum.Enum):
 
     NUMBERS = "numbers"
     TEXTS = "texts"
+    WORDS = "words"
+    """The same few short texts again and again."""
     DATES = "dates"
     MIXED = "mixed"
 
@@ -52,7 +55,7 @@ FAST_SHAPES: Mapping[str, FastShape] = {
 """A modifier makes SQLite compute the day instead of echoing it: 30 February and 24:00 come back as something else."""
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Question:
     """One column, and how it is asked.  ``value`` is SQL: NULL for what is a declared mark."""
 
@@ -62,7 +65,8 @@ class Question:
     kind: Kind
     mode: Mode
     shape: str = "YYYY-MM-DD HH:MM:SS"
-    surprises: int = 0
+    is_dirty: bool = False
+    """A column of dates that is known to hold other texts, too."""
 
     @property
     def may_be_date(self) -> bool:
@@ -84,6 +88,8 @@ class Answer:
 
     nonnull: int
     present: int
+    was_surprise: bool = False
+    """The column held something else than its mode expects."""
     integers: int = 0
     reals: int = 0
     blobs: int = 0
@@ -102,8 +108,16 @@ class Answer:
     blob_length: int = 0
     smallest_text: str | None = None
     largest_text: str | None = None
+    shortest: int | None = None
+    longest: int | None = None
     joined: bytes | None = None
     each: list[str] | None = None
+    words: list[str] | None = None
+    """Every different plain text, of which there are ``plain`` with ``plain_length`` characters."""
+    plain: int = 0
+    plain_length: int = 0
+    odd: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Texts about which there is more to count, with how often they are there."""
     iso: int = 0
     iso_smallest: str | None = None
     iso_largest: str | None = None
@@ -113,6 +127,12 @@ class Answer:
     def carried(self) -> int:
         """Bytes or characters of text that came along."""
         return len(self.joined or b"") + sum(map(len, self.each or ()))
+
+    def unproved(self) -> list[str]:
+        """The texts that came along, one by one."""
+        if self.each is not None:
+            return self.each
+        return [] if self.joined is None else self.joined.decode("utf-8", "surrogateescape").split(SEPARATOR)
 
 
 Row = Sequence[object]
@@ -142,14 +162,13 @@ class Chunks:
         answers: list[Answer] = []
         for start in range(0, len(questions), COLUMNS_AT_ONCE):
             group = questions[start : start + COLUMNS_AT_ONCE]
-            modes = [question.mode for question in group]
-            terms = [_TERMS[mode](q, self._codec) for q, mode in zip(group, modes, strict=True)]
+            terms = [_TERMS[question.mode](question, self._codec) for question in group]
             row = self._one([t for ts in terms for t in ts], low, high)
             position = 0
-            for question, mode, asked in zip(group, modes, terms, strict=True):
+            for question, asked in zip(group, terms, strict=True):
                 part = row[position : position + len(asked)]
                 position += len(asked)
-                answers.append(self._read(question, mode, part, low, high))
+                answers.append(self._read(question, part, low, high))
         return answers
 
     def numbers(self, question: Question, most: int, low: int, high: int) -> set[int | float]:
@@ -158,13 +177,11 @@ class Chunks:
         rows = self._connection.execute(f"{sql} LIMIT {most + 1}", self._parameters(low, high))
         return {value for (value,) in rows}
 
-    def _read(self, question: Question, mode: Mode, row: Row, low: int, high: int) -> Answer:
-        answer = _READERS[mode](question, row)
+    def _read(self, question: Question, row: Row, low: int, high: int) -> Answer:
+        answer = _READERS[question.mode](question, row)
         if answer is None:
-            question.surprises += 1
-            if question.surprises > 1:
-                question.mode = Mode.MIXED
             answer = _read_mixed(question, self._one(_mixed_terms(question, self._codec), low, high))
+            answer.was_surprise = True
         self._complete_texts(question, answer, low, high)
         if question.may_be_date and answer.iso:
             self._complete_dates(question, answer, low, high)
@@ -173,6 +190,9 @@ class Chunks:
     def _complete_texts(self, question: Question, answer: Answer, low: int, high: int) -> None:
         """Fetch one by one the texts that could not be joined without doubt; count the dates that need no reading."""
         texts = answer.present - answer.integers - answer.reals - answer.blobs
+        if answer.words is not None:
+            self._count_odd(question, answer, low, high)
+            return
         joined = answer.joined
         count = joined.count(SEPARATOR.encode()) + 1 if joined is not None else 0
         is_whole = joined is None or _UNJOINED.encode() not in joined
@@ -181,6 +201,22 @@ class Chunks:
         elif count != texts or not is_whole or self._codec != "utf-8":
             answer.joined, answer.each = None, self._fetch(question, low, high)
             answer.iso = texts - len(answer.each)
+
+    def _count_odd(self, question: Question, answer: Answer, low: int, high: int) -> None:
+        """Count how often those words are there about which there is more to say than their length."""
+        words = answer.words or []
+        odd = [word for word in words if not is_plain_word(word)]
+        if odd:
+            value = question.value
+            query = (
+                f"SELECT {value} COLLATE BINARY, count(*) {self._source} AND typeof({value}) = 'text'"
+                f" AND {value} COLLATE BINARY IN (SELECT value FROM json_each(:odd)) GROUP BY 1"
+            )
+            rows = self._connection.execute(query, {**self._parameters(low, high), "odd": json.dumps(odd)})
+            answer.odd = dict(rows.fetchall())
+        answer.words = [word for word in words if word not in answer.odd]
+        answer.plain = answer.present - sum(answer.odd.values())
+        answer.plain_length -= sum(len(word) * times for word, times in answer.odd.items())
 
     def _fetch(self, question: Question, low: int, high: int) -> list[str]:
         value = question.value
@@ -193,12 +229,9 @@ class Chunks:
     def _complete_dates(self, question: Question, answer: Answer, low: int, high: int) -> None:
         """Ask again where texts that only look like the expected shape, or lie ahead, blur the first answer."""
         limit = self._limit.strftime(FAST_SHAPES[question.shape].limit)
-        rest = (
-            answer.each
-            if answer.each is not None
-            else (answer.joined or b"").decode("utf-8", "ignore").split(SEPARATOR)
-        )
-        is_blurred = any(text[:4].isdigit() and text[4:5] == "-" for text in rest)
+        rest = answer.unproved()
+        # A clean column was asked for its smallest and largest text, whatever that is; a dirty one for what looks ISO.
+        is_blurred = any(text[4:5] == "-" for text in rest) if question.is_dirty else bool(rest)
         if is_blurred or answer.iso_largest is None or answer.iso_largest > limit:
             value, iso = question.value, question.iso
             terms = [f"{function}(CASE WHEN {iso} THEN {value} END)" for function in ("min", "max")]
@@ -225,7 +258,9 @@ def _decode(raw: bytes, codec: str) -> str:
 
 
 def _presence_terms(question: Question) -> list[str]:
-    return [f"count({question.column})", f"count({question.value})"]
+    """How many values there are, and how many of them are no declared marks: the same, without marks."""
+    has_marks = question.value != f"(+{question.column})"
+    return [f"count({question.column})" if has_marks else "NULL", f"count({question.value})"]
 
 
 def _number_terms(question: Question, _codec: str) -> list[str]:
@@ -237,7 +272,19 @@ def _number_terms(question: Question, _codec: str) -> list[str]:
 
 
 def _text_terms(question: Question, codec: str) -> list[str]:
-    return [*_presence_terms(question), *_joined_terms(question.value, codec)]
+    v = question.value
+    return [*_presence_terms(question), f"min(length({v}))", f"max(length({v}))", *_joined_terms(v, codec)]
+
+
+def _word_terms(question: Question, _codec: str) -> list[str]:
+    v = question.value
+    short = f"CASE WHEN typeof({v}) = 'text' AND length({v}) <= {JOINED_BYTES} THEN {v} END"
+    return [
+        *_presence_terms(question),
+        f"total(typeof({v}) = 'text')",
+        f"total(length({v}))",
+        f"json_group_array(DISTINCT {short})",
+    ]
 
 
 def _joined_terms(v: str, codec: str) -> list[str]:
@@ -250,7 +297,7 @@ def _joined_terms(v: str, codec: str) -> list[str]:
 
 def _date_terms(question: Question, codec: str) -> list[str]:
     v = question.value
-    looks_iso = f"CASE WHEN {v} GLOB '[0-9][0-9][0-9][0-9]-*' THEN {v} END"
+    looks_iso = f"CASE WHEN {v} GLOB '????-*' THEN {v} END" if question.is_dirty else v
     rest = (
         f"CASE WHEN {question.iso} OR {v} IS NULL THEN NULL"
         f" WHEN typeof({v}) = 'text' AND length(CAST({v} AS BLOB)) <= {JOINED_BYTES} AND instr({v}, char(31)) = 0"
@@ -290,8 +337,8 @@ def _guarded(term: str) -> str:
 
 
 def _read_numbers(question: Question, row: Row) -> Answer | None:
-    nonnull, present, smallest, largest, integers, whole = row
-    answer = Answer(_count(nonnull), _count(present))
+    _, _, smallest, largest, integers, whole = row
+    answer = _present(row)
     if not answer.present:
         return answer
     if isinstance(smallest, int) and isinstance(largest, int) and _count(integers) == answer.present:
@@ -309,19 +356,37 @@ def _read_numbers(question: Question, row: Row) -> Answer | None:
 
 
 def _read_texts(_question: Question, row: Row) -> Answer | None:
-    nonnull, present, smallest, largest, joined = row
-    answer = Answer(_count(nonnull), _count(present))
+    _, _, shortest, longest, smallest, largest, joined = row
+    answer = _present(row)
     if not answer.present:
         return answer
     if not (isinstance(smallest, str) and isinstance(largest, str)):
         return None
+    answer.shortest, answer.longest = _integer(shortest), _integer(longest)
     answer.smallest_text, answer.largest_text, answer.joined = smallest, largest, _bytes(joined)
     return answer
 
 
+def _read_words(_question: Question, row: Row) -> Answer | None:
+    _, _, texts, length, listed = row
+    answer = _present(row)
+    words = [word for word in json.loads(_text(listed) or "[]") if word is not None]
+    if _count(texts) != answer.present or not all("\0" not in word and is_well_formed(word) for word in words):
+        return None
+    if answer.present and (not words or len(words) > MOST_KEPT):
+        return None
+    answer.words, answer.plain_length = words, _count(length)
+    return answer
+
+
+def _present(row: Row) -> Answer:
+    return Answer(_count(row[1] if row[0] is None else row[0]), _count(row[1]))
+
+
 def _read_dates(_question: Question, row: Row) -> Answer | None:
-    nonnull, present, smallest, largest, joined = row
-    answer = Answer(_count(nonnull), _count(present), joined=_bytes(joined))
+    _, _, smallest, largest, joined = row
+    answer = _present(row)
+    answer.joined = _bytes(joined)
     if answer.joined is not None and _UNJOINED.encode() in answer.joined:
         return None
     answer.iso_smallest, answer.iso_largest = _text(smallest), _text(largest)
@@ -329,11 +394,11 @@ def _read_dates(_question: Question, row: Row) -> Answer | None:
 
 
 def _read_mixed(_question: Question, row: Row) -> Answer:
-    values = iter(row)
+    values = iter(row[2:])
     following: Callable[[], object] = lambda: next(values)  # noqa: E731 - fields are read in the order of the terms
     return Answer(
-        nonnull=_count(following()),
-        present=_count(following()),
+        nonnull=_present(row).nonnull,
+        present=_present(row).present,
         integers=_count(following()),
         reals=_count(following()),
         blobs=_count(following()),
@@ -357,12 +422,14 @@ def _read_mixed(_question: Question, row: Row) -> Answer:
 _TERMS: Mapping[Mode, Callable[[Question, str], list[str]]] = {
     Mode.NUMBERS: _number_terms,
     Mode.TEXTS: _text_terms,
+    Mode.WORDS: _word_terms,
     Mode.DATES: _date_terms,
     Mode.MIXED: _mixed_terms,
 }
 _READERS: Mapping[Mode, Callable[[Question, Row], Answer | None]] = {
     Mode.NUMBERS: _read_numbers,
     Mode.TEXTS: _read_texts,
+    Mode.WORDS: _read_words,
     Mode.DATES: _read_dates,
     Mode.MIXED: _read_mixed,
 }

@@ -16,6 +16,8 @@ from sdetl_engine.values.types import Kind
 
 MOST_SURPRISES = 6
 """Wrong guesses about one column before it is always asked the long way."""
+_MOST_WORDS = 500
+_WORD_REPEATS = 2
 
 
 @dataclasses.dataclass(slots=True)
@@ -53,7 +55,7 @@ class ColumnScan:
         self.hits = {name: Hits(evidence_rows) for name in ("misfit", *DATE_WITNESSES)}
         self.rows = self.nulls = self.marked = 0
         self._sum = Answer(nonnull=0, present=0)
-        self._number_misfits = 0
+        self._number_misfits = self._surprises = 0
 
     def wants_numbers(self, answer: Answer) -> bool:
         """True while the few different numbers of the column are still being collected."""
@@ -90,17 +92,20 @@ class ColumnScan:
     def _add_texts(self, answer: Answer) -> collections.Counter[str]:
         """Count the texts, and give back those that may be dates but were not proved to be."""
         rest: collections.Counter[str] = collections.Counter()
-        if answer.joined is not None:
-            if self.dates is not None:
-                rest = collections.Counter(answer.joined.decode("utf-8", "surrogateescape").split("\x1f"))
-                self.texts.add_counted(rest)
-            else:
-                self.texts.add_joined(answer.joined)
+        if self.dates is not None:
+            rest = collections.Counter(answer.unproved())
+            self.texts.add_each(rest)
+        elif answer.words is not None:
+            self.texts.add_words(answer.words, answer.plain, answer.plain_length)
+            self.texts.add_each(answer.odd)
+        elif answer.joined is not None:
+            self.texts.add_joined(answer.joined, answer.shortest, answer.longest)
         elif answer.each is not None:
-            rest = collections.Counter(answer.each) if self.dates is not None else rest
             self.texts.add(answer.each)
         if answer.iso and answer.iso_smallest is not None:
             self.texts.add_uniform(answer.iso, len(answer.iso_smallest))
+        if self.dates is None and answer.words:
+            self._widen_texts([*answer.words, *answer.odd])
         return rest
 
     def _add_dates(self, dates: DateTally, answer: Answer, rest: collections.Counter[str], low: int, high: int) -> None:
@@ -142,23 +147,40 @@ class ColumnScan:
 
     def _learn(self, answer: Answer) -> None:
         """Guess better next time."""
-        question = self.question
-        if question.kind is Kind.BOOLEAN or question.surprises > MOST_SURPRISES or not answer.present:
-            return
-        numbers = answer.integers + answer.reals
-        if question.mode is Mode.MIXED and not answer.blobs and not question.may_be_date:
-            if numbers == answer.present and not (answer.integers and answer.reals) and not answer.infinities:
-                question.mode = Mode.NUMBERS if not answer.inexact_integers else Mode.MIXED
-            elif not numbers:
-                question.mode = Mode.TEXTS
-        if self.dates is not None and answer.iso == 0:
-            self._learn_shape(self.dates)
+        self._surprises += answer.was_surprise
+        if self.dates is not None:
+            is_dirty = self.texts.texts > self.dates.uniform
+            mode = Mode.DATES if self._surprises <= MOST_SURPRISES else Mode.MIXED
+            shape = self._usual_shape(self.dates) if answer.iso == 0 else self.question.shape
+            self.question = dataclasses.replace(self.question, mode=mode, shape=shape, is_dirty=is_dirty)
+        elif self.question.kind is not Kind.BOOLEAN and answer.present and self._surprises <= MOST_SURPRISES:
+            self.question = dataclasses.replace(self.question, mode=self._best_mode(answer))
 
-    def _learn_shape(self, dates: DateTally) -> None:
-        """Let SQL prove the shape that most dates are found to have."""
+    def _best_mode(self, answer: Answer) -> Mode:
+        """The mode that would have been right for what this chunk held."""
+        numbers = answer.integers + answer.reals
+        is_one_class = not (answer.integers and answer.reals) and not answer.infinities and not answer.inexact_integers
+        if not answer.blobs and numbers == answer.present and is_one_class:
+            return Mode.NUMBERS
+        if answer.blobs or numbers:
+            return Mode.MIXED
+        return Mode.WORDS if self._are_words() else Mode.TEXTS
+
+    def _usual_shape(self, dates: DateTally) -> str:
+        """The shape that most dates are found to have, of those that SQL can prove."""
         known = [(count, shape) for shape, count in dates.shapes.items() if shape in FAST_SHAPES]
-        if known:
-            self.question.shape = max(known)[1]
+        return max(known)[1] if known else self.question.shape
+
+    def _are_words(self) -> bool:
+        """True when the same few short texts come again and again."""
+        texts = self.texts
+        return (
+            texts.distinct is not None
+            and len(texts.distinct) <= _MOST_WORDS
+            and len(texts.distinct) * _WORD_REPEATS <= texts.texts
+            and (texts.longest or 0) <= LONGEST_FEW
+            and not (texts.judges_each or texts.with_nul or texts.invalid_utf8)
+        )
 
     @property
     def misfits(self) -> int:

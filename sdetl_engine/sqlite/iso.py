@@ -103,16 +103,16 @@ class _Part:
     start: int
     length: int
 
-    @property
-    def digits(self) -> str:
-        """The two digits they stand for."""
+    def after(self, prefix: str) -> str:
+        """The two digits they stand for, behind some constant text.  Few concatenations: they are what costs."""
         bare = f"substr({self.term},{self.start},{self.length})"
-        return bare if self.length == 2 else f"'0' || {bare}"
+        constant = prefix if self.length == 2 else prefix + "0"
+        return f"'{constant}' || {bare}" if constant else bare
 
 
 def _assembled(term: str, day: _Part, month: _Part, date: str, year_at: int) -> str:
     """The ISO text of a term of the shape ``date`` and perhaps a time; NULL when only the rule can tell."""
-    iso_date = f"substr({term},{year_at},4) || '-' || {month.digits} || '-' || {day.digits}"
+    iso_date = f"substr({term},{year_at},4) || {month.after('-')} || {day.after('-')}"
     by_length = []
     time_at = year_at + 4
     for hour_length in (1, 2):
@@ -132,7 +132,7 @@ def _assembled(term: str, day: _Part, month: _Part, date: str, year_at: int) -> 
 def _exists(term: str, day: _Part, month: _Part, year_at: int) -> str:
     """The condition that there is such a day; 29 February, which needs the calendar, is left to the rule."""
     return (
-        f"{month.digits} BETWEEN '01' AND '12' AND substr({term},{year_at},4) <> '0000' AND"
-        f" ({day.digits} BETWEEN '01' AND '28' OR ({day.digits} IN ('29','30') AND {month.digits} <> '02')"
-        f" OR ({day.digits} = '31' AND {month.digits} IN ({_LONG_MONTHS})))"
+        f"{month.after('')} BETWEEN '01' AND '12' AND substr({term},{year_at},4) <> '0000' AND"
+        f" ({day.after('')} BETWEEN '01' AND '28' OR ({day.after('')} IN ('29','30') AND {month.after('')} <> '02')"
+        f" OR ({day.after('')} = '31' AND {month.after('')} IN ({_LONG_MONTHS})))"
     )

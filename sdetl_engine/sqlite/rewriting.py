@@ -97,30 +97,25 @@ def plan_rewriting(schema: Schema, rules: Mapping[tuple[str, str], ColumnRules])
 
 def changes(rules: ColumnRules, term: str) -> str:
     """A condition: 1 when cleaning changes the value of ``term``, else 0."""
-    branches = [f"WHEN typeof({term}) <> 'text' THEN 0", *_missing_branches(rules, term, "1")]
-    if not rules.to_iso:
-        return f"CASE {' '.join(branches)} ELSE 0 END"
-    branches.append(f"WHEN {iso.is_iso(term)} THEN 0")
-    return f"CASE {' '.join(branches)} ELSE coalesce({iso.to_iso(term, rules.day_first)} <> {_bytes(term)}, 0) END"
+    date = f"coalesce({iso.to_iso(term, rules.day_first)} <> {_bytes(term)}, 0)" if rules.to_iso else "0"
+    return _by_case(rules, term, stays="0", missing="1", otherwise=date)
 
 
 def may_change(rules: ColumnRules, term: str) -> str:
     """A cheaper condition that is true wherever `changes` is, and for texts that turn out to be no dates."""
-    branches = [f"WHEN typeof({term}) <> 'text' THEN 0", *_missing_branches(rules, term, "1")]
-    return f"CASE {' '.join(branches)} ELSE {f'NOT {iso.is_iso(term)}' if rules.to_iso else '0'} END"
+    return _by_case(rules, term, stays="0", missing="1", otherwise=str(int(rules.to_iso)))
 
 
 def cleaned(rules: ColumnRules, term: str) -> str:
     """A term: what the value of ``term`` becomes; itself when nothing is to be done."""
-    branches = [f"WHEN typeof({term}) <> 'text' THEN {term}", *_missing_branches(rules, term, "NULL")]
     if not rules.to_iso:
-        return f"CASE {' '.join(branches)} ELSE {term} END"
-    branches.append(f"WHEN {iso.is_iso(term)} THEN {term}")
+        return _by_case(rules, term, stays=term, missing="NULL", otherwise=term)
     date = iso.to_iso(term, rules.day_first)
+    value = f"coalesce({date}, {term})"
     # A date that is declared to mean missing means so in every spelling.
     if marks := _dates_among(rules.marks):
-        branches.append(f"WHEN coalesce({date} IN ({marks}), 0) THEN NULL")
-    return f"CASE {' '.join(branches)} ELSE coalesce({date}, {term}) END"
+        value = f"CASE WHEN coalesce({date} IN ({marks}), 0) THEN NULL ELSE {value} END"
+    return _by_case(rules, term, stays=term, missing="NULL", otherwise=value)
 
 
 def explained_by(rules: ColumnRules, before: str, after: str) -> Mapping[Rule, str]:
@@ -141,8 +136,14 @@ def explained_by(rules: ColumnRules, before: str, after: str) -> Mapping[Rule, s
     return conditions
 
 
-def _missing_branches(rules: ColumnRules, term: str, result: str) -> list[str]:
-    return [f"WHEN {_bytes(term)} IN ({_literals(rules.missing)}) THEN {result}"] if rules.nulls else []
+def _by_case(rules: ColumnRules, term: str, *, stays: str, missing: str, otherwise: str) -> str:
+    """The outline of cleaning: what already is right, what is no text, what means missing, and the rest."""
+    right = [f"WHEN {iso.is_iso(term)} THEN {stays}"] if rules.to_iso else []
+    not_text = [f"WHEN typeof({term}) <> 'text' THEN {stays}"]
+    marks = [f"WHEN {_bytes(term)} IN ({_literals(rules.missing)}) THEN {missing}"] if rules.nulls else []
+    # ISO dates are nearly all there is in most columns, so they are asked for first, unless one of them is a mark.
+    branches = [*not_text, *marks, *right] if _dates_among(rules.marks) else [*right, *not_text, *marks]
+    return f"CASE {' '.join(branches)} ELSE {otherwise} END"
 
 
 def _bytes(term: str) -> str:

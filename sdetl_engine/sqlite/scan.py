@@ -37,7 +37,8 @@ __all__ = ["check_key", "check_relation", "relation_overlap", "scan_table"]
 THREADS = 2
 ONE_THREAD_ROWS = 20_000
 EXACT_DISTINCT_ROWS = 30_000
-"""Different values are counted up to this many rows, and estimated from as many random rows beyond."""
+"""Different values are counted up to this many rows, and estimated from a sample beyond."""
+_SAMPLED_ROWS = 10_000
 _SAMPLED_VALUES = 1_000_000
 _SEED = 1
 _POLL_SECONDS = 0.1
@@ -132,8 +133,6 @@ class _Scan:
                 self._watch([pool.submit(self._work, connection, ranges, scans) for connection in workers])
             finally:
                 self._stop.set()
-        for scan in scans:
-            scan.texts.finish()
 
     def facts(self, scan: ColumnScan) -> ColumnFacts:
         """The facts of one column, its witnesses looked up."""
@@ -173,13 +172,12 @@ class _Scan:
         within = f"{self._rows.rowid} BETWEEN :low AND :high"
         limit = self._now.astimezone(UTC) + timedelta(days=1)
         chunks = Chunks(connection, self._rows.table, within, self._codec, self._marks, limit)
-        questions = [scan.question for scan in scans]
         while not self._stop.is_set():
             taken = ranges.take()
             if taken is None:
                 return
             low, high, count = taken
-            answers = chunks.ask(questions, low, high)
+            answers = chunks.ask([scan.question for scan in scans], low, high)
             numbers = [
                 chunks.numbers(scan.question, FEW, low, high) if scan.wants_numbers(answer) else set()
                 for scan, answer in zip(scans, answers, strict=True)
@@ -222,7 +220,7 @@ class _Scan:
     def _sampled(self) -> Mapping[str, collections.Counter[int]]:
         """How often each value of a random sample was in it, by column; values as their hashes."""
         names = [column.name for column in self._table.columns]
-        rows = min(EXACT_DISTINCT_ROWS, _SAMPLED_VALUES // len(names))
+        rows = min(_SAMPLED_ROWS, _SAMPLED_VALUES // len(names))
         seen: list[collections.Counter[int]] = [collections.Counter() for _ in names]
         for row in iterate_sample(self._main, self._table, rows, _SEED):
             for counter, value in zip(seen, row, strict=True):

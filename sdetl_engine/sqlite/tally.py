@@ -1,8 +1,8 @@
 """Counting what texts are, many at a time.
 
 A :class:`TextTally` takes the texts of one column, chunk by chunk, and a :class:`DateTally` those that may be dates.
-Few different texts are counted by value and looked at once each at the end; many are screened as a whole, in C,
-and looked at one by one only where a screen shows something.  Texts that are not valid UTF-8 arrive decoded with
+Few different texts are looked at once each; many are screened as a whole, in C, and taken apart only where a screen
+shows something.  Texts that are not valid UTF-8 arrive decoded with
 ``surrogateescape``.  Pure: no I/O.
 """
 
@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sdetl_engine.values.dates import DateReading, read_date
-from sdetl_engine.values.missing import WELL_KNOWN_MARKS
+from sdetl_engine.values.missing import LONGEST_MARK, WELL_KNOWN_MARKS
 
 SEPARATOR = "\x1f"
-MOST_COUNTED = 2000
-"""Different texts that are counted by value; a column with more is screened."""
+MOST_KEPT = 2000
+"""Different texts that are kept and looked at one by one; the texts of a column with more are screened."""
 FEW = 12
 LONGEST_FEW = 200
 LONGEST_SHOWN = 200
@@ -33,6 +33,14 @@ _NO_CONTROL_BYTES = bytes(c for c in range(256) if c not in _CONTROL_BYTES)
 _C1_BYTES = re.compile(rb"\xc2[\x80-\x9f]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
+_STARTS_WITH_DIGIT = re.compile(r"\x1f[0-9+-]")
+_MARK_LIKE = re.compile(
+    "(?<=\x1f)["
+    + re.escape("".join(sorted({m[0] for m in WELL_KNOWN_MARKS})))
+    + f"][^\x1f]{{0,{LONGEST_MARK - 1}}}(?=\x1f)"
+)
+_PLAIN_WORD = re.compile(r"[A-Za-z](?:[ -~]*[!-~])?")
+_LONGEST_TRUTH = 5
 
 
 def is_well_formed(text: str) -> bool:
@@ -48,10 +56,20 @@ def _bytes_of(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) - 2 * escaped
 
 
+def _is_zero_led(text: str) -> bool:
+    """Digits that would lose their first zero as a number."""
+    return text[:1] == "0" and len(text) > 1 and text.isascii() and text.isdigit()
+
+
 def cut(text: str) -> str:
     """At most 200 characters, and nothing that JSON or a UTF-8 file could not hold."""
     shown = text[:LONGEST_SHOWN]
     return shown if is_well_formed(shown) else shown.encode("utf-8", "backslashreplace").decode()
+
+
+def is_plain_word(text: str) -> bool:
+    """True for a text about which nothing is to be counted but its length."""
+    return _PLAIN_WORD.fullmatch(text) is not None and text not in _MARKS
 
 
 class TextTally:
@@ -69,39 +87,40 @@ class TextTally:
         self.longest: int | None = None
         self.marks: collections.Counter[str] = collections.Counter()
         self.truths: collections.Counter[str] = collections.Counter()
+        self.distinct: set[str] | None = set()
+        """Every different text seen, or None when there were too many to keep."""
         self._fits = fits
-        self._counts: collections.Counter[str] | None = collections.Counter()
 
     @property
-    def distinct(self) -> tuple[str, ...] | None:
-        """Every different text seen, or None when there were too many to keep."""
-        return None if self._counts is None else tuple(self._counts)
+    def judges_each(self) -> bool:
+        """True when every different text must be looked at."""
+        return self._fits is not None
 
-    def add_joined(self, joined: bytes) -> None:
-        """Count texts that stand between separators.  The caller has made sure that none holds the separator."""
-        text = joined.decode("utf-8", "surrogateescape")
-        values = text.split(SEPARATOR)
-        if self._counts is not None:
-            self._count(values)
-        elif self._fits is not None or not self._is_plain(joined):
-            self.add_each(collections.Counter(values))
+    def add_joined(self, joined: bytes, shortest: int | None = None, longest: int | None = None) -> None:
+        """Count texts that stand between separators; the caller has made sure that none holds the separator.
+
+        ``shortest`` and ``longest`` are their lengths in characters, where they are known already.
+        """
+        if self.distinct is None and self._fits is None and self._is_plain(joined):
+            self._screen(joined, shortest, longest)
         else:
-            self._screen(values, f"{SEPARATOR}{text}{SEPARATOR}", joined)
+            self.add_each(collections.Counter(joined.decode("utf-8", "surrogateescape").split(SEPARATOR)))
 
     def add(self, values: Sequence[str]) -> None:
         """Count texts that could not be joined without doubt."""
         joined = SEPARATOR.join(values).encode("utf-8", "surrogatepass")
-        if self._counts is None and self._fits is None and joined.count(b"\x1f") == len(values) - 1:
+        if self.distinct is None and self._fits is None and joined.count(b"\x1f") == len(values) - 1:
             self.add_joined(joined)
         else:
-            self.add_counted(collections.Counter(values))
+            self.add_each(collections.Counter(values))
 
-    def add_counted(self, counts: Mapping[str, int]) -> None:
-        """Count texts that come with how often each was there."""
-        if self._counts is not None:
-            self._count(counts)
-        else:
-            self.add_each(counts)
+    def add_words(self, words: Iterable[str], plain: int, plain_length: int) -> None:
+        """Count ``plain`` texts of ``plain_length`` characters in all, which are among ``words``, all of them plain."""
+        for word in words:
+            self._measure(len(word), len(word), 0, _bytes_of(word))
+        self.texts += plain
+        self.total_length += plain_length
+        self._keep(words)
 
     def add_uniform(self, count: int, length: int) -> None:
         """Count texts that are known to be dates of one ASCII shape, all of that length."""
@@ -112,18 +131,13 @@ class TextTally:
         """Look at every different text once, and count it as often as it was there."""
         for text, times in counts.items():
             self._look_at(text, times)
+        self._keep(counts)
 
-    def finish(self) -> None:
-        """Look at the texts that were only counted by value so far."""
-        if self._counts is not None:
-            self.add_each(self._counts)
-
-    def _count(self, values: Iterable[str] | Mapping[str, int]) -> None:
-        assert self._counts is not None
-        self._counts.update(values)
-        if len(self._counts) > MOST_COUNTED:
-            counts, self._counts = self._counts, None
-            self.add_each(counts)
+    def _keep(self, texts: Iterable[str]) -> None:
+        if self.distinct is not None:
+            self.distinct.update(texts)
+            if len(self.distinct) > MOST_KEPT:
+                self.distinct = None
 
     @staticmethod
     def _is_plain(joined: bytes) -> bool:
@@ -138,29 +152,27 @@ class TextTally:
             return False
         return _C1_BYTES.search(joined) is None
 
-    def _screen(self, values: Sequence[str], wrapped: str, joined: bytes) -> None:
+    def _screen(self, joined: bytes, shortest: int | None, longest: int | None) -> None:
         """Count plain texts by what C can do with all of them at once."""
-        lengths = list(map(len, values))
-        shortest, longest = min(lengths), max(lengths)
-        largest_bytes = longest if joined.isascii() else max(len(v.encode("utf-8")) for v in values)
-        self._measure(shortest, longest, sum(lengths), largest_bytes)
-        self.texts += len(values)
-        self.empties += values.count("") if shortest == 0 else 0
-        if not joined.isascii() or any(f"{SEPARATOR}{b}" in wrapped or f"{b}{SEPARATOR}" in wrapped for b in _BLANK):
-            self.padded += sum(v != v.strip() for v in values)
-            self.blanks += sum(map(str.isspace, values))
-        self._screen_digits(values, wrapped)
-        found = _MARKS.intersection(values)
-        if found:
-            self.marks.update(v for v in values if v in found)
-
-    def _screen_digits(self, values: Sequence[str], wrapped: str) -> None:
-        if f"{SEPARATOR}-" in wrapped or f"{SEPARATOR}+" in wrapped or not wrapped.isascii():
+        text = joined.decode("utf-8")
+        wrapped = f"{SEPARATOR}{text}{SEPARATOR}"
+        count = text.count(SEPARATOR) + 1
+        values: Sequence[str] = ()
+        has_space = any(f"{SEPARATOR}{b}" in wrapped or f"{b}{SEPARATOR}" in wrapped for b in _BLANK)
+        has_digits = _STARTS_WITH_DIGIT.search(wrapped) is not None
+        if has_space or has_digits or shortest is None or longest is None or not joined.isascii():
+            values = text.split(SEPARATOR)
+            shortest, longest = min(map(len, values)), max(map(len, values))
+        largest_bytes = longest if joined.isascii() else max(map(len, joined.split(SEPARATOR.encode())))
+        self._measure(shortest, longest, len(text) - count + 1, largest_bytes)
+        self.texts += count
+        self.empties += wrapped.count(SEPARATOR * 2) if shortest == 0 and not values else values.count("")
+        self.padded += sum(v != v.strip() for v in values)
+        self.blanks += sum(map(str.isspace, values))
+        if has_digits:
             self.digit_texts += sum(_DIGITS.fullmatch(v) is not None for v in values)
-        else:
-            self.digit_texts += sum(map(str.isdigit, values))
-        if f"{SEPARATOR}0" in wrapped:
-            self.leading_zeros += sum(v[:1] == "0" and len(v) > 1 and v.isascii() and v.isdigit() for v in values)
+            self.leading_zeros += sum(map(_is_zero_led, values)) if f"{SEPARATOR}0" in wrapped else 0
+        self.marks.update(word for word in _MARK_LIKE.findall(wrapped) if word in _MARKS)
 
     def _look_at(self, text: str, times: int) -> None:
         """Everything about one text."""
@@ -174,10 +186,11 @@ class TextTally:
         self.invalid_utf8 += times * (not is_valid)
         self.with_controls += times * (_CONTROLS.search(text) is not None)
         self.digit_texts += times * (_DIGITS.fullmatch(text) is not None)
-        self.leading_zeros += times * (text[:1] == "0" and len(text) > 1 and text.isascii() and text.isdigit())
+        self.leading_zeros += times * _is_zero_led(text)
         if text in _MARKS:
             self.marks[text] += times
-        self.truths[_PAIR_OF.get(text.casefold(), "")] += times
+        if len(text) <= _LONGEST_TRUTH:
+            self.truths[_PAIR_OF.get(text.casefold(), "")] += times
         is_fit = is_valid and not has_nul and (self._fits is None or text == "" or self._fits(text))
         self.misfits += times * (not is_fit)
 
@@ -208,6 +221,8 @@ class DateTally:
     def __init__(self, day_first: bool | None, now: datetime) -> None:
         self.shapes: collections.Counter[str] = collections.Counter()
         self.iso = self.convertible = self.unreadable = 0
+        self.uniform = 0
+        """Dates that SQL has proved, not this class."""
         self.day_first_only = self.month_first_only = self.either = 0
         self.with_offset = self.date_only = self.fractional = 0
         self.limit = now.astimezone(UTC) + timedelta(days=1)
@@ -220,6 +235,7 @@ class DateTally:
         assert first is not None
         assert last is not None
         self._count(first, count)
+        self.uniform += count
         for span in (self._day_span, self._month_span):
             span.add(first.moment, 0, self.limit)
             span.add(last.moment, 0, self.limit)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sdetl_engine.errors import UsageError
+from sdetl_engine.errors import TargetError, UsageError
 from sdetl_engine.postgres import build
 from sdetl_engine.settings import LoadSettings
 from tests.postgres.ddl_cases import VERSION, build_file, missed, plan_file, rows
@@ -19,7 +19,20 @@ MakeFile = Callable[[str], Path]
 LONG = "x" * 30
 TWINS = (LONG * 2 + "abc-tail-one", LONG * 2 + "abc-tail-two")
 HOSTILE = (
-    *('"User"', "TKT-Parent ID", "a.b", 'say "hi"', "xmin", "ctid", "%s", "per cent %", "größe 😀", "select", "{}", "a'b"),
+    *(
+        '"User"',
+        "TKT-Parent ID",
+        "a.b",
+        'say "hi"',
+        "xmin",
+        "ctid",
+        "%s",
+        "per cent %",
+        "größe 😀",
+        "select",
+        "{}",
+        "a'b",
+    ),
     *('"; DROP SCHEMA x; --', "tab\tand\nline", *TWINS),
 )
 
@@ -123,9 +136,9 @@ def test_primary_keys_that_hold_null_become_unique_indexes(connection: Connectio
         rows(connection, "INSERT INTO {} VALUES ('x', 1) RETURNING 1", "n")
 
 
-def test_a_primary_key_that_types_make_equal_stops_with_the_count(connection: Connection, sqlite_file: MakeFile) -> None:
-    from sdetl_engine.errors import TargetError
-
+def test_a_primary_key_that_types_make_equal_stops_with_the_count(
+    connection: Connection, sqlite_file: MakeFile
+) -> None:
     path = sqlite_file("CREATE TABLE t (k PRIMARY KEY); INSERT INTO t VALUES (1), ('1'), (2), ('2'), (3);")
     plan = plan_file(path, types={"t.k": "bigint"})
     with pytest.raises(TargetError, match=r"primary key of t \(k\).*2 rows repeat"):
@@ -199,7 +212,8 @@ def test_a_long_index_that_only_postgresql_notices_is_listed(connection: Connect
 def test_foreign_keys_of_every_kind(connection: Connection, sqlite_file: MakeFile) -> None:
     path = sqlite_file(
         """
-        CREATE TABLE a (id INTEGER PRIMARY KEY, b INT REFERENCES b DEFERRABLE INITIALLY DEFERRED, up INT REFERENCES a (id));
+        CREATE TABLE a (id INTEGER PRIMARY KEY, b INT REFERENCES b DEFERRABLE INITIALLY DEFERRED,
+                        up INT REFERENCES a (id));
         CREATE TABLE b (id INTEGER PRIMARY KEY, a INT REFERENCES a ON DELETE CASCADE ON UPDATE SET NULL);
         CREATE TABLE p (x INT, y TEXT, PRIMARY KEY (x, y));
         CREATE TABLE c (x INT, y TEXT, FOREIGN KEY (y, x) REFERENCES p (y, x));
@@ -265,7 +279,8 @@ def test_defaults_are_those_of_the_column_that_postgresql_has(connection: Connec
     path = sqlite_file(
         """
         CREATE TABLE t (id INTEGER PRIMARY KEY, f BOOLEAN DEFAULT 0, s TEXT DEFAULT "abc", n TEXT DEFAULT 5,
-                        at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, e TIMESTAMP DEFAULT '', r TEXT DEFAULT (hex(randomblob(4))),
+                        at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, e TIMESTAMP DEFAULT '',
+                        r TEXT DEFAULT (hex(randomblob(4))),
                         d DATE DEFAULT '2020-02-29', z INT DEFAULT NULL, p REAL DEFAULT -1.5);
         """
     )
@@ -332,7 +347,8 @@ def test_left_out_columns_and_tables_are_said_and_leave_their_keys(sqlite_file: 
 
 def test_further_indexes_from_the_plan(connection: Connection, sqlite_file: MakeFile) -> None:
     path = sqlite_file(
-        'CREATE TABLE tickets (id INTEGER PRIMARY KEY, "TKT-Created Time" TIMESTAMP, "Status (a, b)" TEXT, "Status" TEXT);'
+        'CREATE TABLE tickets (id INTEGER PRIMARY KEY, "TKT-Created Time" TIMESTAMP, '
+        '"Status (a, b)" TEXT, "Status" TEXT);'
         "CREATE INDEX there ON tickets (Status);"
     )
     load = LoadSettings(
