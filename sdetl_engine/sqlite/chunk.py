@@ -65,8 +65,11 @@ class Question:
     kind: Kind
     mode: Mode
     shape: str = "YYYY-MM-DD HH:MM:SS"
-    is_dirty: bool = False
-    """A column of dates that is known to hold other texts, too."""
+    key: str = "c"
+    """A word that is this column's own: the prefix of its parameters."""
+    known_smallest: str = "~"
+    known_largest: str = ""
+    """Dates of the expected shape that were seen already: only smaller and larger ones are asked for."""
 
     @property
     def may_be_date(self) -> bool:
@@ -118,6 +121,8 @@ class Answer:
     plain_length: int = 0
     odd: dict[str, int] = dataclasses.field(default_factory=dict)
     """Texts about which there is more to count, with how often they are there."""
+    shape: str = ""
+    """The shape that SQL has proved ``iso`` texts to have."""
     iso: int = 0
     iso_smallest: str | None = None
     iso_largest: str | None = None
@@ -163,7 +168,9 @@ class Chunks:
         for start in range(0, len(questions), COLUMNS_AT_ONCE):
             group = questions[start : start + COLUMNS_AT_ONCE]
             terms = [_TERMS[question.mode](question, self._codec) for question in group]
-            row = self._one([t for ts in terms for t in ts], low, high)
+            extremes = {f"{q.key}_smallest": q.known_smallest for q in group if q.may_be_date}
+            extremes |= {f"{q.key}_largest": min(q.known_largest, self._future(q)) for q in group if q.may_be_date}
+            row = self._one([t for ts in terms for t in ts], low, high, **extremes)
             position = 0
             for question, asked in zip(group, terms, strict=True):
                 part = row[position : position + len(asked)]
@@ -182,6 +189,7 @@ class Chunks:
         if answer is None:
             answer = _read_mixed(question, self._one(_mixed_terms(question, self._codec), low, high))
             answer.was_surprise = True
+        answer.shape = question.shape
         self._complete_texts(question, answer, low, high)
         if question.may_be_date and answer.iso:
             self._complete_dates(question, answer, low, high)
@@ -228,17 +236,19 @@ class Chunks:
 
     def _complete_dates(self, question: Question, answer: Answer, low: int, high: int) -> None:
         """Ask again where texts that only look like the expected shape, or lie ahead, blur the first answer."""
-        limit = self._limit.strftime(FAST_SHAPES[question.shape].limit)
-        rest = answer.unproved()
-        # A clean column was asked for its smallest and largest text, whatever that is; a dirty one for what looks ISO.
-        is_blurred = any(text[4:5] == "-" for text in rest) if question.is_dirty else bool(rest)
-        if is_blurred or answer.iso_largest is None or answer.iso_largest > limit:
+        limit = self._future(question)
+        is_blurred = answer.was_surprise or any(text[4:5] == "-" for text in answer.unproved())
+        if is_blurred or question.mode is Mode.MIXED or (answer.iso_largest or "") > limit:
             value, iso = question.value, question.iso
             terms = [f"{function}(CASE WHEN {iso} THEN {value} END)" for function in ("min", "max")]
             terms.append(f"total({iso} AND {value} > :limit)")
             row = self._one(terms, low, high, limit=limit)
             answer.iso_smallest, answer.iso_largest = _text(row[0]), _text(row[1])
             answer.iso_future = _count(row[2])
+
+    def _future(self, question: Question) -> str:
+        """What dates of the question's shape sort behind when they lie in the future."""
+        return self._limit.strftime(FAST_SHAPES[question.shape].limit)
 
     def _one(self, terms: Sequence[str], low: int, high: int, **more: str) -> Row:
         sql = f"SELECT {', '.join(terms)} {self._source}"
@@ -297,13 +307,15 @@ def _joined_terms(v: str, codec: str) -> list[str]:
 
 def _date_terms(question: Question, codec: str) -> list[str]:
     v = question.value
-    looks_iso = f"CASE WHEN {v} GLOB '????-*' THEN {v} END" if question.is_dirty else v
+    # What looks ISO is asked second: few values are smaller or larger than all before.
+    smaller = f"CASE WHEN {v} < :{question.key}_smallest AND {v} GLOB '????-*' THEN {v} END"
+    larger = f"CASE WHEN {v} > :{question.key}_largest AND {v} GLOB '????-*' THEN {v} END"
     rest = (
         f"CASE WHEN {question.iso} OR {v} IS NULL THEN NULL"
         f" WHEN typeof({v}) = 'text' AND length(CAST({v} AS BLOB)) <= {JOINED_BYTES} AND instr({v}, char(31)) = 0"
         f" THEN {v} ELSE char(30) END"
     )
-    return [*_presence_terms(question), f"min({looks_iso})", f"max({looks_iso})", _joined(rest, codec)]
+    return [*_presence_terms(question), f"min({smaller})", f"max({larger})", _joined(rest, codec)]
 
 
 def _joined(term: str, codec: str) -> str:

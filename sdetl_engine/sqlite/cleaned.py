@@ -18,9 +18,9 @@ from pathlib import Path
 from sdetl_engine.errors import UsageError, ValidationFailed
 from sdetl_engine.events import Reporter, SilentReporter
 from sdetl_engine.sqlite import iso, ledger, rewriting
+from sdetl_engine.sqlite.addressing import RowKey, Window, key_text, row_key, windows
 from sdetl_engine.sqlite.digest import table_digest
 from sdetl_engine.sqlite.guard import stoppable
-from sdetl_engine.sqlite.addressing import RowKey, Window, key_text, row_key, windows
 from sdetl_engine.sqlite.open import open_readonly, open_writable, quote
 from sdetl_engine.sqlite.partial import new_files, sweep_partials, writing
 from sdetl_engine.sqlite.rewriting import ColumnRewriting, ColumnRules, Rule, TableRewriting, plan_rewriting
@@ -167,7 +167,7 @@ def _write_copy(
             kept += _forbidden(connection, table)
             if table.active:
                 with _without_triggers(connection, table.table):
-                    rewritten[table.table.name] = _rewrite(connection, table, watch)
+                    rewritten[table.table.name] = _rewrite(connection, table, watch) + _retry(connection, table)
                     kept += _refused(connection, table)
     return rewritten, tuple(kept)
 
@@ -237,16 +237,24 @@ def _rewrite(connection: sqlite3.Connection, table: TableRewriting, watch: _Watc
     return rewritten
 
 
-def _refused(connection: sqlite3.Connection, table: TableRewriting) -> list[Kept]:
-    """What a constraint refused: column by column what can be changed is, and what remains is counted."""
+def _retry(connection: sqlite3.Connection, table: TableRewriting) -> int:
+    """Where a constraint refused a row, change column by column what can be changed; returns how many cells it was."""
     if not rewriting.may_be_refused(table) or not any(_count_wanted(connection, table)):
-        return []
+        return 0
+    changed = 0
     for column in table.active:
         term = rewriting.quoted(column)
-        connection.execute(
+        changed += connection.execute(
             f"UPDATE OR IGNORE main.{quote(table.table.name)} NOT INDEXED"
             f" SET {term} = {rewriting.cleaned(column.rules, term)} WHERE {rewriting.changes(column.rules, term)}"
-        )
+        ).rowcount
+    return changed
+
+
+def _refused(connection: sqlite3.Connection, table: TableRewriting) -> list[Kept]:
+    """The cells that a rule would still change, because a constraint refused it."""
+    if not rewriting.may_be_refused(table):
+        return []
     remaining = zip(table.active, _count_wanted(connection, table), strict=True)
     return [Kept(table.table.name, column.column, _REFUSED, count) for column, count in remaining if count]
 

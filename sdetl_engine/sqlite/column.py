@@ -16,7 +16,7 @@ from sdetl_engine.values.types import Kind
 
 MOST_SURPRISES = 6
 """Wrong guesses about one column before it is always asked the long way."""
-_MOST_WORDS = 500
+_MOST_WORDS = 64
 _WORD_REPEATS = 2
 
 
@@ -102,25 +102,24 @@ class ColumnScan:
             self.texts.add_joined(answer.joined, answer.shortest, answer.longest)
         elif answer.each is not None:
             self.texts.add(answer.each)
-        if answer.iso and answer.iso_smallest is not None:
-            self.texts.add_uniform(answer.iso, len(answer.iso_smallest))
+        # The codes of the shapes that SQL can prove are as long as the dates they stand for.
+        self.texts.add_uniform(answer.iso, len(answer.shape))
         if self.dates is None and answer.words:
             self._widen_texts([*answer.words, *answer.odd])
         return rest
 
     def _add_dates(self, dates: DateTally, answer: Answer, rest: collections.Counter[str], low: int, high: int) -> None:
         before = _ordered(dates)
-        if answer.iso and answer.iso_smallest is not None and answer.iso_largest is not None:
-            dates.add_uniform(answer.iso, answer.iso_smallest, answer.iso_largest, answer.iso_future)
+        extremes = [text for text in (answer.iso_smallest, answer.iso_largest) if text is not None]
+        dates.add_uniform(answer.shape, answer.iso, extremes, answer.iso_future)
         dates.add_each(rest)
         after = _ordered(dates)
         for name, old, new in zip(DATE_WITNESSES, before, after, strict=True):
             self.hits[name].add(low, high, new - old)
         others = answer.integers + answer.reals + answer.blobs
         self.hits["misfit"].add(low, high, others + after[2] - before[2])
-        seen = [*rest, *(text for text in (answer.iso_smallest, answer.iso_largest) if text is not None)]
-        if seen:
-            self._widen_texts(seen)
+        if rest or extremes:
+            self._widen_texts([*rest, *extremes])
 
     def _widen_texts(self, texts: Sequence[str]) -> None:
         total = self._sum
@@ -149,12 +148,20 @@ class ColumnScan:
         """Guess better next time."""
         self._surprises += answer.was_surprise
         if self.dates is not None:
-            is_dirty = self.texts.texts > self.dates.uniform
             mode = Mode.DATES if self._surprises <= MOST_SURPRISES else Mode.MIXED
             shape = self._usual_shape(self.dates) if answer.iso == 0 else self.question.shape
-            self.question = dataclasses.replace(self.question, mode=mode, shape=shape, is_dirty=is_dirty)
+            self.question = dataclasses.replace(self._widened(answer, shape), mode=mode)
         elif self.question.kind is not Kind.BOOLEAN and answer.present and self._surprises <= MOST_SURPRISES:
             self.question = dataclasses.replace(self.question, mode=self._best_mode(answer))
+
+    def _widened(self, answer: Answer, shape: str) -> Question:
+        """The question with the dates that are known by now; those of another shape are no measure."""
+        question = self.question
+        if shape != question.shape:
+            return dataclasses.replace(question, shape=shape, known_smallest="~", known_largest="")
+        smallest = min(question.known_smallest, answer.iso_smallest or "~")
+        largest = max(question.known_largest, answer.iso_largest or "")
+        return dataclasses.replace(question, known_smallest=smallest, known_largest=largest)
 
     def _best_mode(self, answer: Answer) -> Mode:
         """The mode that would have been right for what this chunk held."""

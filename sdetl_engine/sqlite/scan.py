@@ -120,7 +120,8 @@ class _Scan:
         if asked.marks:
             bound = ", ".join(f":{self._bind(mark)}" for mark in asked.marks)
             value = f"(CASE WHEN +{column} COLLATE BINARY IN ({bound}) THEN NULL ELSE +{column} END)"
-        question = Question(asked.name, column, value, asked.kind, _first_mode(asked.kind))
+        key = f"c{list(self._rows.columns).index(asked.name)}"
+        question = Question(asked.name, column, value, asked.kind, _first_mode(asked.kind), key=key)
         return ColumnScan(question, day_first=asked.day_first, now=self._now, evidence_rows=evidence_rows)
 
     def run(self, scans: Sequence[ColumnScan]) -> None:

@@ -34,11 +34,8 @@ _C1_BYTES = re.compile(rb"\xc2[\x80-\x9f]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _STARTS_WITH_DIGIT = re.compile(r"\x1f[0-9+-]")
-_MARK_LIKE = re.compile(
-    "(?<=\x1f)["
-    + re.escape("".join(sorted({m[0] for m in WELL_KNOWN_MARKS})))
-    + f"][^\x1f]{{0,{LONGEST_MARK - 1}}}(?=\x1f)"
-)
+_FIRST_OF_MARKS = re.escape("".join(sorted({mark[0] for mark in WELL_KNOWN_MARKS})))
+_MARK_LIKE = re.compile(f"\x1f([{_FIRST_OF_MARKS}][^\x1f]{{0,{LONGEST_MARK - 1}}})(?=\x1f)")
 _PLAIN_WORD = re.compile(r"[A-Za-z](?:[ -~]*[!-~])?")
 _LONGEST_TRUTH = 5
 
@@ -124,8 +121,9 @@ class TextTally:
 
     def add_uniform(self, count: int, length: int) -> None:
         """Count texts that are known to be dates of one ASCII shape, all of that length."""
-        self._measure(length, length, length * count, length)
-        self.texts += count
+        if count:
+            self._measure(length, length, length * count, length)
+            self.texts += count
 
     def add_each(self, counts: Mapping[str, int]) -> None:
         """Look at every different text once, and count it as often as it was there."""
@@ -158,7 +156,7 @@ class TextTally:
         wrapped = f"{SEPARATOR}{text}{SEPARATOR}"
         count = text.count(SEPARATOR) + 1
         values: Sequence[str] = ()
-        has_space = any(f"{SEPARATOR}{b}" in wrapped or f"{b}{SEPARATOR}" in wrapped for b in _BLANK)
+        has_space = any(b in text and (f"{SEPARATOR}{b}" in wrapped or f"{b}{SEPARATOR}" in wrapped) for b in _BLANK)
         has_digits = _STARTS_WITH_DIGIT.search(wrapped) is not None
         if has_space or has_digits or shortest is None or longest is None or not joined.isascii():
             values = text.split(SEPARATOR)
@@ -221,25 +219,27 @@ class DateTally:
     def __init__(self, day_first: bool | None, now: datetime) -> None:
         self.shapes: collections.Counter[str] = collections.Counter()
         self.iso = self.convertible = self.unreadable = 0
-        self.uniform = 0
-        """Dates that SQL has proved, not this class."""
         self.day_first_only = self.month_first_only = self.either = 0
         self.with_offset = self.date_only = self.fractional = 0
         self.limit = now.astimezone(UTC) + timedelta(days=1)
         self.day_first = day_first
         self._day_span, self._month_span = _Span(), _Span()
 
-    def add_uniform(self, count: int, smallest: str, largest: str, future: int) -> None:
-        """Count texts that SQL has proved to be ISO of one shape; ``future`` of them lie past the limit."""
-        first, last = read_date(smallest), read_date(largest)
-        assert first is not None
-        assert last is not None
-        self._count(first, count)
-        self.uniform += count
+    def add_uniform(self, shape: str, count: int, extremes: Sequence[str], future: int) -> None:
+        """Count texts that SQL has proved to be ISO of one shape.
+
+        ``extremes``: the smallest and largest of them, unless others were before; ``future`` of them lie ahead.
+        """
+        if count:
+            self.shapes[shape] += count
+        self.iso += count
+        self.date_only += count if len(shape) == len("YYYY-MM-DD") else 0
+        self.with_offset += count if shape.endswith("Z") else 0
+        moments = [reading.moment for reading in map(read_date, extremes) if reading is not None]
         for span in (self._day_span, self._month_span):
-            span.add(first.moment, 0, self.limit)
-            span.add(last.moment, 0, self.limit)
             span.future += future
+            for moment in moments:
+                span.add(moment, 0, self.limit)
 
     def add_each(self, counts: Mapping[str, int]) -> None:
         """Read every different text once.  The empty text is missing, not a date."""

@@ -1,0 +1,147 @@
+"""The command line: one JSON document on stdout, people's words on stderr, exit codes that tell the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.migrating import TICKETS, rows_of
+
+MakeSource = Callable[[str], Path]
+
+
+def sdetl(*words: str, workspace: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, as a script would."""
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "SDETL_"))}
+    settings = {"SDETL_HEALTH__START_FREE_BYTES": "0", "SDETL_HEALTH__MIN_FREE_BYTES": "0"}
+    return subprocess.run(
+        [sys.executable, "-m", "sdetl_tui.cli", *words],
+        capture_output=True,
+        text=True,
+        env={**keep, **settings, "SDETL_WORKSPACE": str(workspace), **environ},
+        timeout=180,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def test_run_versions_and_rollback(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    source, space = sqlite_file(TICKETS), tmp_path / "w"
+    done = sdetl("run", str(source), "--target", database, "--yes", "--json", workspace=space)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["outcome"] == "live"
+    assert document["source"]["tables"] == {"comments": 533, "tickets": 400}
+    assert Path(document["report"]).read_text().startswith("<!doctype html>")
+    assert "✓ cutover" in done.stderr or "* cutover" in done.stderr
+    again = sdetl("run", str(source), "--target", database, "--yes", workspace=space)
+    assert again.returncode == 0
+    assert again.stdout == ""
+    asked = sdetl("rollback", "--target", database, workspace=space)
+    assert asked.returncode == 3
+    assert "--yes" in asked.stderr
+    back = sdetl("rollback", "--target", database, "--yes", "--json", workspace=space)
+    assert json.loads(back.stdout)["live_version"] == document["target"]["version_schema"]
+    listed = json.loads(sdetl("versions", "--target", database, "--json", workspace=space).stdout)
+    assert sorted(v["status"] for v in listed["versions"]) == ["live", "retired"]
+    assert rows_of(database, "tickets") == 400
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("run",), 2, "SOURCE"),
+        (("run", "x.db"), 2, "--target"),
+        (("run", "x.db", "--target", "embedded", "--set", "gates.min_scor=1"), 2, "gates.min_score"),
+        (("run", "x.db", "--frobnicate"), 2, "frobnicate"),
+        (("run", "x.db", "--target", "embedded", "--until", "lunch"), 2, "lunch"),
+        (("profile", "missing.db"), 5, "missing.db"),
+        (("report", "20200101T000000Z"), 2, "no run"),
+        (("rules", "NO-SUCH-RULE"), 2, "sdetl rules"),
+    ],
+)
+def test_wrong_use_is_told_in_two_lines(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:
+    done = sdetl(*words, workspace=tmp_path / "w")
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    in_json = sdetl(*words, "--json", workspace=tmp_path / "w")
+    assert json.loads(in_json.stdout)["exit_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"id,title\n1,printer\n" * 50, "SQLite"),
+        (b"\x1f\x8b\x08" + b"\0" * 600, "SQLite"),
+        (random.Random(1).randbytes(8192), ""),
+    ],
+    ids=["empty", "csv", "gzip", "noise"],
+)
+def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes, kind: str) -> None:
+    source = tmp_path / "export.db"
+    source.write_bytes(content)
+    done = sdetl("preflight", str(source), workspace=tmp_path / "w")
+    assert done.returncode == 5
+    assert str(source) in done.stderr
+    assert kind in done.stderr
+    assert source.read_bytes() == content
+
+
+def test_a_password_stays_secret(sqlite_file: MakeSource, tmp_path: Path) -> None:
+    space = tmp_path / "w"
+    target = "postgresql://etl:CANARYpw7f3a@127.0.0.1:1/servicedesk"
+    done = sdetl("run", str(sqlite_file(TICKETS)), "--target", target, "--json", workspace=space)
+    assert done.returncode == 5
+    assert json.loads(done.stdout)["error"]["kind"]
+    everything = done.stdout + done.stderr + "".join(p.read_text() for p in space.rglob("*.json*"))
+    everything += "".join(p.read_text() for p in space.rglob("*.toml")) + "".join(
+        p.read_text() for p in space.rglob("*.html")
+    )
+    assert "CANARYpw7f3a" not in everything
+
+
+def test_clean_and_backup_hand_their_files_over(sqlite_file: MakeSource, tmp_path: Path) -> None:
+    source = sqlite_file(TICKETS)
+    clean = tmp_path / "cleaned.db"
+    done = sdetl("clean", str(source), "--output", str(clean), "--yes", workspace=tmp_path / "w")
+    assert done.returncode == 0, done.stderr
+    assert clean.exists()
+    assert clean.with_name("cleaned.db.ledger").exists()
+    again = sdetl("clean", str(source), "--output", str(clean), "--yes", workspace=tmp_path / "w")
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+    folder = tmp_path / "backups"
+    assert sdetl("backup", str(source), "--output", str(folder), workspace=tmp_path / "w").returncode == 0
+    listed = subprocess.run(["md5sum", "-c", *[p.name for p in folder.glob("*.md5")]], cwd=folder, check=False)
+    assert listed.returncode == 0
+    twice = sdetl(
+        "clean", str(clean), "--output", str(tmp_path / "again.db"), "--yes", "--json", workspace=tmp_path / "w"
+    )
+    assert json.loads(twice.stdout)["ledger"]["cells_changed"] == 0
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    assert "rollback" in sdetl("--help", workspace=tmp_path).stdout
+    assert sdetl("--version", workspace=tmp_path).stdout.startswith("sdetl ")
+    for command in (
+        "run",
+        "demo",
+        "preflight",
+        "backup",
+        "profile",
+        "clean",
+        "score",
+        "status",
+        "versions",
+        "rollback",
+    ):
+        assert "Usage" in sdetl(command, "--help", workspace=tmp_path).stdout

@@ -1,0 +1,349 @@
+"""A whole run, as the operator sees it: what goes live, what stops it, and the way back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sdetl_engine import (
+    EnvironmentFailed,
+    ExitCode,
+    OutcomeKind,
+    SilentReporter,
+    Stage,
+    Workspace,
+    list_versions,
+    load_settings,
+    open_session,
+    resume_run,
+    rollback,
+    run_states,
+)
+from tests.migrating import TICKETS, dashboard, finish, migrate, rows_of, schemas_of
+
+MakeSource = Callable[[str], Path]
+
+
+def test_a_dirty_source_goes_live_with_typed_columns_and_proof(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    before = hashlib.sha256(source.read_bytes()).hexdigest()
+    folder = sorted(p.name for p in tmp_path.iterdir())
+    panels = dashboard(
+        tmp_path / "boards", "SELECT max(closed - created) FROM servicedesk.tickets WHERE $__timeFilter(created)"
+    )
+
+    ended = migrate(source, database, tmp_path / "w", dashboards=panels)
+
+    assert (ended.outcome.kind, ended.outcome.exit_code) == (OutcomeKind.LIVE, ExitCode.DONE)
+    assert set(ended.status.values()) == {"passed"}
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            "SELECT pg_typeof(created)::text, pg_typeof(closed)::text, pg_typeof(code)::text, code, created::text "
+            "FROM servicedesk.tickets WHERE id = 50"
+        ).fetchone()
+        assert found == (
+            "timestamp without time zone",
+            "timestamp without time zone",
+            "text",
+            "00050",
+            "2025-03-18 09:50:00",
+        )
+        counted = connection.execute("SELECT count(*), count(closed), sum(hours) FROM servicedesk.tickets").fetchone()
+        assert counted == (400, 400 - 57 - 69, sum(i / 4 for i in range(1, 401)))
+    assert all(p["equal"] and p["sha256_sent"] == p["sha256_held"] for p in ended.document["proof"].values())
+    assert ended.document["ledger"]["by_rule"] == {"date_to_iso": 8, "empty_to_null": 57}
+    assert ended.document["dashboards"] == [
+        {
+            "title": "Desk",
+            "panels": 1,
+            "passed": 1,
+            "failed": [],
+            "slowest_ms": ended.document["dashboards"][0]["slowest_ms"],
+        }
+    ]
+    assert hashlib.sha256(source.read_bytes()).hexdigest() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*folder, "boards", "w"])
+
+
+def test_the_run_leaves_the_files_of_the_contract_for_its_owner_alone(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "w"
+    ended = migrate(sqlite_file(TICKETS), database, workspace)
+    folder = ended.runner.deployment.folder
+    copy = Path(ended.document["stages"][1]["summary"]["path"])
+    assert {p.name for p in folder.path.iterdir()} >= {
+        *("plan.toml", "journal.jsonl", "log.jsonl", "backup", "clean.db", "ledger.db", "report.html", "report.json")
+    }
+    said = (copy.parent / f"{copy.name}.md5").read_text().split()
+    assert said == [hashlib.md5(copy.read_bytes()).hexdigest(), copy.name]
+    assert said[0] == ended.document["source"]["md5"]
+    assert (workspace / "deployments.log").read_text().count("\n") == 1
+    assert "etl_dates_standardized_total 8.0" in (workspace / "metrics.prom").read_text()
+    wide = [p for p in folder.path.rglob("*") if stat.S_IMODE(p.stat().st_mode) & 0o077]
+    assert wide == []
+    manifest = json.loads((copy.parent / "manifest.json").read_text())
+    assert {t: (m["rows"], m["equal"]) for t, m in manifest["tables"].items()} == {
+        "tickets": (400, True),
+        "comments": (533, True),
+    }
+
+
+def test_logs_and_reports_hold_no_content_of_rows(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    secret = "Kowalski-7731"
+    source = sqlite_file(TICKETS + f"UPDATE tickets SET title = '{secret}', code = '{secret}';")
+    folder = migrate(source, database, tmp_path / "w").runner.deployment.folder
+    for path in (folder.journal, folder.log, folder.report_json, folder.report_html, folder.plan):
+        assert secret not in path.read_text(), path.name
+
+
+def test_two_versions_go_back_and_forth(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    first = migrate(sqlite_file(TICKETS), database, tmp_path / "w")
+    other = tmp_path / "second.db"
+    connection = sqlite3.connect(other)
+    connection.executescript(TICKETS + "DELETE FROM comments WHERE id % 2 = 1;")
+    connection.close()
+    second = migrate(other, database, tmp_path / "w")
+    assert rows_of(database, "comments") == 400
+    settings = load_settings()
+    with open_session(workspace, database, settings) as session:
+        assert rollback(session, settings, SilentReporter()).live_version == first.runner.deployment.version
+        assert rows_of(database, "comments") == 533
+        assert rollback(session, settings, SilentReporter()).live_version == second.runner.deployment.version
+        assert rows_of(database, "comments") == 400
+        again = rollback(session, settings, SilentReporter(), second.runner.deployment.version)
+        assert not again.changed
+        assert [v.status for v in list_versions(session)] == ["live", "retired"]
+    assert schemas_of(database) == {"sdetl", "servicedesk", first.runner.deployment.version}
+    assert "sdetl rollback" in second.document["cutover"]["rollback_command"]
+    assert second.runner.deployment.results.has(Stage.BACKUP)
+    dump = second.document["stages"][1]["summary"]["dump"]
+    assert Path(dump).read_bytes()[:5] == b"PGDMP"
+
+
+def test_a_schema_that_nobody_managed_is_taken_over_with_its_grants(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    role = f"reader_{database[-8:].strip('=')}" if "=" in database[-8:] else f"reader_{abs(hash(database)) % 10**8}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f'CREATE ROLE "{role}"')
+    try:
+        with psycopg.connect(database) as connection:
+            connection.execute("CREATE SCHEMA servicedesk CREATE TABLE tickets (id int) CREATE TABLE old (x int)")
+            connection.execute("INSERT INTO servicedesk.tickets VALUES (1)")
+            connection.execute(f'GRANT USAGE ON SCHEMA servicedesk TO "{role}"')
+            connection.execute(f'GRANT SELECT ON servicedesk.tickets, servicedesk.old TO "{role}"')
+        ended = migrate(sqlite_file(TICKETS), database, tmp_path / "w")
+        assert ended.outcome.exit_code is ExitCode.DONE
+        with psycopg.connect(database) as connection:
+            connection.execute(f'SET ROLE "{role}"')
+            assert connection.execute("SELECT count(*) FROM servicedesk.tickets").fetchone() == (400,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("SELECT count(*) FROM servicedesk.comments")
+        settings = load_settings()
+        with open_session(Workspace(tmp_path / "w"), database, settings) as session:
+            rollback(session, settings, SilentReporter())
+        assert rows_of(database, "tickets") == 1
+    finally:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(f'DROP OWNED BY "{role}"')
+            connection.execute(f'DROP ROLE "{role}"')
+
+
+def test_a_mark_for_missing_halts_until_somebody_declares_it(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS + "UPDATE tickets SET closed = '?' WHERE id % 3 = 0;")
+    halted = migrate(source, database, tmp_path / "w")
+    assert (halted.outcome.kind, halted.outcome.exit_code) == (OutcomeKind.HALTED, ExitCode.GATE)
+    assert halted.status["profile"] == "halted"
+    assert halted.status["clean"] == "pending"
+    finding = next(f for f in halted.document["findings"] if f["rule"] == "BREAKER-DATES")
+    assert (finding["table"], finding["column"], finding["suggestion"], finding["count"]) == (
+        "tickets",
+        "closed",
+        "?",
+        133,
+    )
+    assert "'?'" in finding["message"]
+    assert schemas_of(database) == set()
+    live = migrate(source, database, tmp_path / "w", markers=("tickets.closed=?",))
+    assert live.outcome.exit_code is ExitCode.DONE
+    assert live.document["ledger"]["by_rule"]["mark_to_null"] == 133
+
+
+def test_without_agreement_nothing_is_switched(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    stopped = migrate(sqlite_file(TICKETS), database, tmp_path / "w", agreed=False)
+    assert stopped.outcome.exit_code is ExitCode.GATE
+    assert stopped.status["cutover"] == "review"
+    assert "servicedesk" not in schemas_of(database)
+    resumed = finish(resume_run(Workspace(tmp_path / "w"), stopped.runner.deployment.run_id, target=database))
+    assert resumed.outcome.kind is OutcomeKind.LIVE
+    assert rows_of(database, "tickets") == 400
+
+
+def test_a_dashboard_that_breaks_keeps_the_previous_version_live(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    live = migrate(source, database, tmp_path / "w").runner.deployment.version
+    broken = dashboard(
+        tmp_path / "boards", "SELECT count(*) FROM servicedesk.tickets", "SELECT severity FROM servicedesk.tickets"
+    )
+    ended = migrate(source, database, tmp_path / "w", dashboards=broken)
+    assert (ended.outcome.kind, ended.outcome.exit_code) == (OutcomeKind.FAILED, ExitCode.VALIDATION)
+    assert "panel 2" in ended.document["error"]["message"]
+    assert "severity" in ended.document["error"]["message"]
+    assert ended.status["cutover"] == "pending"
+    assert rows_of(database, "tickets") == 400
+    with open_session(Workspace(tmp_path / "w"), database, load_settings()) as session:
+        assert {v.version for v in list_versions(session) if v.status == "live"} == {live}
+
+
+def test_a_column_that_lies_a_little_is_kept_whole_in_the_quarantine(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(
+        TICKETS
+        + "UPDATE tickets SET hours = 'two' WHERE id IN (7, 9); UPDATE tickets SET closed = 'soon' WHERE id = 8;"
+    )
+    ended = migrate(source, database, tmp_path / "w")
+    assert ended.outcome.exit_code is ExitCode.DONE
+    assert {"TYPE-RESIDUE", "DATE-CORRUPT", "QUARANTINED"} <= ended.rules
+    version = ended.runner.deployment.version
+    with psycopg.connect(database) as connection:
+        cells = connection.execute(
+            f'SELECT "column", row_key, convert_from(raw, \'UTF8\') FROM "{version}_quarantine".cells ORDER BY 1, 2'
+        ).fetchall()
+        assert cells == [("closed", "[8]", "soon"), ("hours", "[7]", "two"), ("hours", "[9]", "two")]
+        assert connection.execute("SELECT count(*) FROM servicedesk.tickets WHERE hours IS NULL").fetchone() == (2,)
+
+
+def test_loading_nothing_is_never_a_success(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    ended = migrate(sqlite_file("CREATE TABLE t (a INTEGER, b TEXT);"), database, tmp_path / "w")
+    assert ended.outcome.exit_code in (ExitCode.GATE, ExitCode.VALIDATION)
+    assert "servicedesk" not in schemas_of(database)
+
+
+@pytest.mark.parametrize(
+    "stage", [Stage.PREFLIGHT, Stage.PROFILE, Stage.CLEAN, Stage.CANARY, Stage.MIGRATE, Stage.VALIDATE]
+)
+def test_a_run_that_ended_early_is_resumed_after_its_last_finished_stage(
+    sqlite_file: MakeSource, database: str, tmp_path: Path, stage: Stage
+) -> None:
+    begun = migrate(sqlite_file(TICKETS), database, tmp_path / "w", until=stage)
+    assert begun.outcome.exit_code is ExitCode.DONE
+    runner = resume_run(Workspace(tmp_path / "w"), begun.runner.deployment.run_id, target=database)
+    assert [r.stage for r in runner.records if r.status == "passed"][-1] is stage
+    ended = finish(runner)
+    assert ended.outcome.kind is OutcomeKind.LIVE
+    assert ended.runner.deployment.run_id == begun.runner.deployment.run_id
+    assert rows_of(database, "comments") == 533
+
+
+def test_a_run_is_not_resumed_when_its_world_has_changed(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    begun = migrate(source, database, tmp_path / "w", until=Stage.CLEAN)
+    run_id, space = begun.runner.deployment.run_id, Workspace(tmp_path / "w")
+
+    def refused(**given: object) -> str:
+        with pytest.raises(EnvironmentFailed) as caught:
+            resume_run(space, run_id, **given)  # type: ignore[arg-type]
+        return caught.value.message
+
+    assert "settings changed: gates" in refused(
+        target=database, settings=load_settings(assignments=["gates.min_score=70"])
+    )
+    assert "it is about" in refused(target=database, source=tmp_path / "other.db")
+    assert "target" in refused(target="host=/nowhere dbname=x")
+    folder = begun.runner.deployment.folder
+    clean = folder.clean.read_bytes()
+    folder.clean.write_bytes(clean[:-1] + b"x")
+    assert "clean.db is missing or was altered" in refused(target=database)
+    folder.clean.write_bytes(clean)
+    with sqlite3.connect(source) as connection:
+        connection.execute("DELETE FROM comments WHERE id = 10")
+    assert "has changed" in refused(target=database)
+    assert [s.outcome for s in run_states(space)] == ["validated"]
+
+
+def test_a_source_that_changes_during_the_run_is_not_loaded(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    begun = migrate(source, database, tmp_path / "w", until=Stage.SCORE)
+    assert begun.outcome.exit_code is ExitCode.DONE
+    with sqlite3.connect(source) as connection:
+        connection.execute("DELETE FROM comments WHERE id = 10")
+    with pytest.raises(EnvironmentFailed, match="has changed"):
+        resume_run(Workspace(tmp_path / "w"), begun.runner.deployment.run_id, target=database)
+
+
+def test_one_run_per_target_and_schema(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    settings = load_settings()
+    with psycopg.connect(database, autocommit=True) as holder:
+        from sdetl_engine.postgres.locks import run_lock
+
+        with run_lock(holder, settings.serving_schema):
+            ended = migrate(sqlite_file(TICKETS), database, tmp_path / "w")
+    assert ended.outcome.exit_code is ExitCode.ENVIRONMENT
+    assert ended.document["error"]["kind"] == "lock"
+    assert "@" in ended.document["error"]["message"]
+    assert "since" in ended.document["error"]["message"]
+
+
+@pytest.mark.parametrize("at_check", [3, 12, 25, 40])
+def test_cancel_leaves_nothing_half_made_and_can_be_resumed(
+    sqlite_file: MakeSource, database: str, tmp_path: Path, at_check: int
+) -> None:
+    from sdetl_engine import start_run
+
+    settings = load_settings(assignments=("health.start_free_bytes=0", "health.min_free_bytes=0"))
+    runner = start_run(Workspace(tmp_path / "w"), sqlite_file(TICKETS), database, settings)
+    checks = 0
+    check = runner.reporter.check
+
+    def counting() -> None:
+        nonlocal checks
+        checks += 1
+        if checks == at_check:
+            runner.reporter.request_stop()
+        check()
+
+    runner.reporter.check = counting  # type: ignore[method-assign]
+    cancelled = finish(runner)
+    assert (cancelled.outcome.kind, cancelled.outcome.exit_code) == (OutcomeKind.CANCELLED, ExitCode.CANCELLED)
+    assert schemas_of(database) <= {"sdetl", cancelled.runner.deployment.version}
+    assert "servicedesk_canary" not in schemas_of(database)
+    leftovers = [p.name for p in runner.deployment.folder.path.rglob("*") if "partial" in p.name]
+    assert leftovers == []
+    resumed = finish(resume_run(Workspace(tmp_path / "w"), runner.deployment.run_id, target=database))
+    assert resumed.outcome.kind is OutcomeKind.LIVE
+    assert rows_of(database, "tickets") == 400
+
+
+def test_a_large_table_is_partitioned_when_the_plan_says_so(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    plan = ('load.partition.tickets="created by month"', 'load.indexes=["tickets(code)"]')
+    ended = migrate(sqlite_file(TICKETS), database, tmp_path / "w", settings=plan)
+    assert ended.outcome.exit_code is ExitCode.DONE, ended.document.get("error")
+    with psycopg.connect(database) as connection:
+        parts = connection.execute(
+            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'servicedesk.tickets'::regclass"
+        ).fetchone()
+        assert parts == (13,)
+    assert rows_of(database, "tickets") == 400
+    assert ended.document["proof"]["tickets"]["equal"]
