@@ -64,10 +64,10 @@ class Journal:
 
     def last(self, event: str, **match: object) -> Mapping[str, Any] | None:
         """The newest record of that event whose fields equal ``match``, or None."""
-        for record in reversed(self._records):
-            if record["event"] == event and all(record.get(k) == v for k, v in match.items()):
-                return record
-        return None
+        matching = (
+            r for r in reversed(self._records) if r["event"] == event and all(r.get(k) == v for k, v in match.items())
+        )
+        return next(matching, None)
 
     def _read(self) -> Iterator[dict[str, Any]]:
         if not self.path.exists():

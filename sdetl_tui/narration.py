@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from types import FrameType
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 import humanize
 from rich.console import Console
@@ -164,7 +165,7 @@ class _Figures(ProgressColumn):
 class _Signals:
     """While a run works: Ctrl-C, SIGTERM and SIGHUP ask it to stop at the next safe point; a second one insists."""
 
-    _CODES = {
+    _CODES: ClassVar[Mapping[signal.Signals, ExitCode]] = {
         signal.SIGINT: ExitCode.CANCELLED,
         signal.SIGTERM: ExitCode.TERMINATED,
         signal.SIGHUP: ExitCode.HANGUP,

@@ -154,7 +154,7 @@ def restore_dump(path: Path, conninfo: str, *, timeout: float = 3600.0, reporter
             ) from None
 
 
-class _ChildFailed(Exception):  # noqa: N818  # never leaves this module
+class _ChildFailed(Exception):  # never leaves this module
     """A program that PostgreSQL brings, or the site's own, did not do its work."""
 
     def __init__(self, program: str, reason: str) -> None:

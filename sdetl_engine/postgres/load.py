@@ -118,7 +118,8 @@ def _copy(
     columns = plan.loaded_columns
     shapes = shapes_of(columns)
     what = f"load {plan.name}"
-    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(copy_target(schema, part.table, columns))
+    # FREEZE: the rows are as old as the table, so that a snapshot from before the load never sees it empty.
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary, FREEZE)").format(copy_target(schema, part.table, columns))
     rows = 0
     try:
         with connection.cursor() as cursor, reporter.interrupting(source.interrupt):

@@ -31,7 +31,7 @@ _ISO = re.compile(
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d(?:\.\d{1,6})?", re.ASCII)
 
 
-class Untranslatable(Exception):  # noqa: N818 - an answer, not an error
+class Untranslatable(Exception):
     """There is no safe equivalent.  The text says why, after "not translated:", and quotes no value."""
 
 

@@ -99,6 +99,8 @@ class ColumnFacts:
     whole_reals: int = 0
     """REAL values without a fraction."""
     infinities: int = 0
+    most_decimals: int | None = None
+    """Most digits behind the point that any number needs, as its shortest text has them; None when not counted."""
     smallest_text: str | None = None
     largest_text: str | None = None
     """Cut to 200 characters."""

@@ -25,7 +25,10 @@ class SettledBy(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JuryVerdict:
-    """``day_first`` is None when nothing had to be settled, or nobody could."""
+    """``day_first`` is None when nothing had to be settled, or nobody could.
+
+    ``conflict``: some values prove day first and others month first, whoever settled it.
+    """
 
     day_first: bool | None
     settled_by: SettledBy
@@ -34,25 +37,47 @@ class JuryVerdict:
 
 
 def day_first(dates: DateFacts, neighbours: Sequence[DateFacts], *, decided: bool | None) -> JuryVerdict:
-    """The verdict on one column.  ``decided`` is what the operator said, which wins over everything."""
+    """The verdict on one column.
+
+    ``neighbours``: the other date columns of the table.  ``decided`` is what the operator said, which wins over
+    everything; None when nothing was said.
+    """
+    conflict = bool(dates.day_first_only and dates.month_first_only)
     witnesses = (
         f"{dates.day_first_only:,} values prove day first, {dates.month_first_only:,} prove month first, "
         f"{dates.either:,} could be either"
     )
-    conflict = bool(dates.day_first_only and dates.month_first_only)
     if not (dates.day_first_only or dates.month_first_only or dates.either):
         return JuryVerdict(None, SettledBy.NOTHING_TO_SETTLE, False, "every date is written without doubt")
     if decided is not None:
-        order = "day" if decided else "month"
-        return JuryVerdict(decided, SettledBy.OPERATOR, conflict, f"{witnesses}; the operator decided {order} first")
+        said = f"{witnesses}; the operator decided {_order(decided)}"
+        return JuryVerdict(decided, SettledBy.OPERATOR, conflict, said)
     if conflict:
         return JuryVerdict(None, SettledBy.NOBODY, True, f"{witnesses}: they contradict each other")
     if dates.day_first_only or dates.month_first_only:
         return JuryVerdict(dates.day_first_only > 0, SettledBy.VALUES, False, witnesses)
+    return _hear_neighbours(neighbours, witnesses)
+
+
+def outvoted(dates: DateFacts, verdict: JuryVerdict | None) -> int:
+    """Values that only the other order than the settled one can read."""
+    if verdict is None or verdict.day_first is None:
+        return 0
+    return dates.month_first_only if verdict.day_first else dates.day_first_only
+
+
+def _hear_neighbours(neighbours: Sequence[DateFacts], witnesses: str) -> JuryVerdict:
+    """The neighbours help when all that prove anything prove the same."""
     heard = {True: sum(n.day_first_only for n in neighbours), False: sum(n.month_first_only for n in neighbours)}
-    if bool(heard[True]) != bool(heard[False]):
-        is_day_first = heard[True] > 0
-        word = "day" if is_day_first else "month"
-        said = f"{witnesses}; {heard[is_day_first]:,} dates in neighbouring columns prove {word} first"
-        return JuryVerdict(is_day_first, SettledBy.NEIGHBOURS, False, said)
-    return JuryVerdict(None, SettledBy.NOBODY, False, f"{witnesses}: nothing decides")
+    if heard[True] and heard[False]:
+        said = f"{witnesses}, and neighbouring columns contradict each other: nothing decides"
+        return JuryVerdict(None, SettledBy.NOBODY, False, said)
+    if not (heard[True] or heard[False]):
+        return JuryVerdict(None, SettledBy.NOBODY, False, f"{witnesses}: nothing decides")
+    order = heard[True] > 0
+    said = f"{witnesses}; {heard[order]:,} dates in neighbouring columns of the table prove {_order(order)}"
+    return JuryVerdict(order, SettledBy.NEIGHBOURS, False, said)
+
+
+def _order(is_day_first: bool) -> str:
+    return "day first" if is_day_first else "month first"

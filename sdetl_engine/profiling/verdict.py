@@ -8,15 +8,19 @@ it loses nothing.
 from __future__ import annotations
 
 import dataclasses
+from decimal import Decimal, InvalidOperation
 
-from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, SampleVerdict, TypeVerdict
-from sdetl_engine.profiling.jury import JuryVerdict, SettledBy
+from sdetl_engine.profiling.facts import ColumnFacts, SampleVerdict, TypeVerdict
+from sdetl_engine.profiling.jury import JuryVerdict, SettledBy, outvoted
 from sdetl_engine.profiling.sampling import TRUTH_PAIRS
 from sdetl_engine.values.declared import declared_target
 from sdetl_engine.values.schema import Column
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 
 _EXACT_IN_DOUBLE = 2**53
+_PAST_BIGINT = 2.0**63
+_TEXT = TargetType(Kind.TEXT)
+_BYTES = TargetType(Kind.BYTES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,11 +37,17 @@ class _Case:
 
     @property
     def may_hold_null(self) -> bool:
-        return not self.column.not_null and not self.column.key_position and not self.is_key
+        """True where a value may go to the quarantine and leave NULL behind."""
+        return not self.column.not_null and not self.in_key
 
-    def readable_share(self, unreadable: int) -> float:
-        """Share of the values that are there which are not ``unreadable``; 1 when none is there."""
-        return 1.0 - unreadable / self.facts.present if self.facts.present else 1.0
+    @property
+    def in_key(self) -> bool:
+        return self.is_key or self.column.key_position > 0
+
+    def is_enough(self, misfits: int) -> bool:
+        """True when at least the confidence share of the values that are there fit."""
+        present = self.facts.present
+        return not present or (present - misfits) / present >= self.confidence
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,9 +55,6 @@ class _Chosen:
     target: TargetType
     reason: str
     mismatched: bool = False
-
-
-_TEXT = TargetType(Kind.TEXT)
 
 
 def choose_type(
@@ -60,28 +67,65 @@ def choose_type(
     override: str | None,
     jury: JuryVerdict | None,
 ) -> TypeVerdict:
-    """The verdict.  ``is_key``: part of a declared key or relation.  ``override``: the type that the plan wants.
+    """The verdict.
 
+    ``is_key``: part of a declared key or relation.  ``confidence``: share (0..1) of the values that must fit.
+    ``override``: the type that the plan wants; it wins always.  ``jury``: how day and month were settled.
     Raises ValueError when the override is no type.
     """
     declared = declared_target(column.declared)
     case = _Case(column, sample, facts, declared, is_key, confidence, jury)
-    chosen = _chosen(case)
-    if override is not None:
-        chosen = _Chosen(TargetType.parse(override), "the plan says so")
+    chosen = _chosen(case) if override is None else _overridden(case, TargetType.parse(override))
+    declared_kind = declared.kind if declared else None
+    # An undated column has no corrupt dates, whatever the sample took it for.
+    is_dated = chosen.target.kind in DATE_KINDS or (override is None and declared_kind in DATE_KINDS)
     return TypeVerdict(
         table=facts.table,
         column=facts.column,
         declared=column.declared,
-        declared_kind=declared.kind if declared else None,
+        declared_kind=declared_kind,
         observed=sample.observed,
         confidence=sample.confidence,
         chosen=chosen.target.sql,
         reason=chosen.reason,
         mismatched=chosen.mismatched,
-        corrupt_dates=_corrupt_dates(case) if override is None or chosen.target.kind in DATE_KINDS else 0,
+        corrupt_dates=_corrupt_dates(case) if is_dated else 0,
         day_first=jury.day_first if jury is not None else None,
     )
+
+
+def misfits_of(facts: ColumnFacts, kind: Kind) -> int:
+    """How many values that are there ``kind`` cannot hold exactly, not even after a cleaning rule.
+
+    Exact when the scan asked about this very kind; else by storage class, and at worst every value.
+    """
+    if facts.proposed is kind:
+        return facts.misfits
+    match kind:
+        case Kind.BYTES:
+            return 0
+        case Kind.TEXT:
+            return min(facts.present, facts.blobs + facts.with_nul + facts.invalid_utf8)
+        case Kind.INTEGER:
+            return _strangers(facts) + facts.reals - facts.whole_reals
+        case Kind.DOUBLE:
+            return _strangers(facts)
+        case Kind.NUMERIC:
+            return _strangers(facts) + facts.infinities
+        case Kind.DATE | Kind.TIMESTAMP | Kind.TIMESTAMPTZ if facts.dates is not None:
+            return facts.dates.unreadable + facts.dates.numeric + facts.blobs
+        case _:
+            return facts.present
+
+
+def _strangers(facts: ColumnFacts) -> int:
+    """Values among numbers that are none."""
+    return facts.texts - facts.empties + facts.blobs
+
+
+def _overridden(case: _Case, target: TargetType) -> _Chosen:
+    misfits = misfits_of(case.facts, target.kind)
+    return _Chosen(target, "the plan says so" + (f"; {misfits:,} values do not fit it" if misfits else ""))
 
 
 def _chosen(case: _Case) -> _Chosen:
@@ -95,52 +139,46 @@ def _chosen(case: _Case) -> _Chosen:
         case Kind.TEXT:
             return _declared_text(case)
         case Kind.INTEGER | Kind.DOUBLE | Kind.NUMERIC:
-            return _declared_number(case)
+            return _declared_number(case, case.declared)
         case Kind.BYTES:
             return _declared_bytes(case)
+        case Kind.BOOLEAN:
+            return _declared_boolean(case)
         case _:
-            return _declared_other(case)
+            return _declared_other(case, case.declared)
+
+
+# Dates
 
 
 def _declared_date(case: _Case) -> _Chosen:
     unreadable = _corrupt_dates(case)
-    if case.readable_share(unreadable) < case.confidence:
-        return _Chosen(_TEXT, f"{unreadable:,} values are no dates: kept as text", mismatched=True)
-    return _dates(case, unreadable)
-
-
-def _declared_text(case: _Case) -> _Chosen:
-    if case.facts.blobs:
-        return _Chosen(TargetType(Kind.BYTES), "the text column holds binary values: kept as bytes")
-    if case.sample.observed not in DATE_KINDS or case.facts.dates is None:
-        return _Chosen(_TEXT, "declared text")
-    unreadable = _corrupt_dates(case)
-    if case.is_key or case.column.key_position:
-        return _Chosen(_TEXT, "dates, but part of a key: kept as text so that keys stay as they are")
-    if case.column.not_null and case.facts.empties:
-        return _Chosen(_TEXT, "dates, but NOT NULL and empty in places: kept as text")
-    if case.readable_share(unreadable) < case.confidence:
-        return _Chosen(_TEXT, f"{unreadable:,} values are no dates: kept as text")
-    return _dates(case, unreadable)
+    if case.is_enough(unreadable):
+        return _dates(case, unreadable)
+    if case.facts.integers == case.facts.present:
+        return _Chosen(TargetType(Kind.INTEGER), "declared a date, but every value is a number: kept", mismatched=True)
+    return _Chosen(_fallback(case), f"{unreadable:,} values are no dates: kept as they are", mismatched=True)
 
 
 def _dates(case: _Case, unreadable: int) -> _Chosen:
     """A column of dates: which date type, once day and month are settled."""
     dates = case.facts.dates
     if dates is None:
-        return _Chosen(_TEXT, "no dates were counted: kept as text")
+        return _Chosen(_fallback(case), "no dates were counted: kept as they are")
     if case.jury is not None and case.jury.settled_by is SettledBy.NOBODY:
-        return _Chosen(_TEXT, f"day and month cannot be told apart ({case.jury.sentence}): kept as text")
+        return _Chosen(_fallback(case), f"day and month cannot be told apart ({case.jury.sentence}): kept as text")
     if unreadable and not case.may_hold_null:
-        return _Chosen(_TEXT, f"{unreadable:,} values are no dates and the column takes no NULL: kept as text")
+        said = f"{unreadable:,} values are no dates and the column takes no NULL: kept as they are"
+        return _Chosen(_fallback(case), said)
     readable = dates.iso + dates.convertible
     if 0 < dates.with_offset < readable:
-        return _Chosen(_TEXT, f"{dates.with_offset:,} values have a time zone and the others none: kept as text")
+        said = f"{dates.with_offset:,} values have a time zone and the others none: kept as text"
+        return _Chosen(_fallback(case), said)
     rest = f"; {unreadable:,} others go to the quarantine" if unreadable else ""
     if dates.with_offset:
         return _Chosen(TargetType(Kind.TIMESTAMPTZ), f"every date has a time zone{rest}")
     asked = case.declared.kind if case.declared else None
-    if dates.date_only == readable and asked is not Kind.TIMESTAMP:
+    if dates.date_only == readable and asked not in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
         return _Chosen(TargetType(Kind.DATE), f"{readable:,} dates without a time{rest}")
     return _Chosen(TargetType(Kind.TIMESTAMP), f"{readable:,} dates{rest}")
 
@@ -150,42 +188,117 @@ def _corrupt_dates(case: _Case) -> int:
     dates = case.facts.dates
     if dates is None:
         return 0
-    return dates.unreadable + dates.numeric + case.facts.blobs + _outvoted(dates, case.jury)
+    return dates.unreadable + dates.numeric + case.facts.blobs + outvoted(dates, case.jury)
 
 
-def _outvoted(dates: DateFacts, jury: JuryVerdict | None) -> int:
-    if jury is None or jury.day_first is None:
-        return 0
-    return dates.month_first_only if jury.day_first else dates.day_first_only
+# Texts
 
 
-def _declared_number(case: _Case) -> _Chosen:
-    assert case.declared is not None
+def _fallback(case: _Case) -> TargetType:
+    """What holds every value as it is: text, or bytes where there are BLOBs."""
+    return _BYTES if case.facts.blobs else _TEXT
+
+
+def _declared_text(case: _Case) -> _Chosen:
     facts = case.facts
-    strangers = facts.texts - facts.empties + facts.blobs
-    if strangers:
-        share = case.readable_share(strangers)
-        if share >= case.confidence and case.may_hold_null and not _has_infinities(case):
-            return _Chosen(_number_type(case), f"numbers; {strangers:,} others go to the quarantine")
-        return _Chosen(_TEXT, f"{strangers:,} values are no numbers: kept as text", mismatched=share < case.confidence)
-    return _Chosen(_number_type(case), "every value is a number")
+    if facts.blobs:
+        return _text_with_blobs(case)
+    if case.sample.observed not in DATE_KINDS or facts.dates is None:
+        return _Chosen(_TEXT, "declared text" if case.declared else "every value is text")
+    unreadable = _corrupt_dates(case)
+    if case.sample.confidence < case.confidence or not case.is_enough(unreadable):
+        return _Chosen(_TEXT, f"{unreadable:,} values are no dates: kept as text")
+    if case.in_key:
+        return _Chosen(_TEXT, "dates, but part of a key: kept as text so that keys stay as they are")
+    if case.column.not_null and facts.empties:
+        return _Chosen(_TEXT, "dates, but NOT NULL and empty in places: kept as text")
+    return _dates(case, unreadable)
 
 
-def _number_type(case: _Case) -> TargetType:
+def _text_with_blobs(case: _Case) -> _Chosen:
+    blobs = case.facts.blobs
+    if case.is_enough(blobs) and case.may_hold_null:
+        return _Chosen(_TEXT, f"text; {blobs:,} binary values go to the quarantine")
+    return _Chosen(_BYTES, f"{blobs:,} values are binary: kept as bytes")
+
+
+def _declared_bytes(case: _Case) -> _Chosen:
+    if not misfits_of(case.facts, Kind.TEXT) and not case.facts.integers and not case.facts.reals:
+        return _Chosen(_TEXT, "declared binary, but every value is text: kept as text, nothing is decoded by guess")
+    return _Chosen(_BYTES, "binary values")
+
+
+# Numbers
+
+
+def _declared_number(case: _Case, declared: TargetType) -> _Chosen:
+    strangers = _strangers(case.facts)
+    if not strangers:
+        return _number(case, declared)
+    if not case.is_enough(strangers):
+        return _Chosen(_fallback(case), f"{strangers:,} values are no numbers: kept as they are", mismatched=True)
+    if not case.may_hold_null:
+        said = f"{strangers:,} values are no numbers and the column takes no NULL: kept as they are"
+        return _Chosen(_fallback(case), said)
+    number = _number(case, declared)
+    return _Chosen(number.target, f"{number.reason}; {strangers:,} others go to the quarantine")
+
+
+def _number(case: _Case, declared: TargetType) -> _Chosen:
     """The declared number type, widened until every number fits exactly."""
-    assert case.declared is not None
     facts = case.facts
-    if case.declared.kind is Kind.DOUBLE or _has_infinities(case):
-        return TargetType(Kind.DOUBLE) if _fits_double(facts) else TargetType(Kind.NUMERIC)
-    if case.declared.kind is Kind.INTEGER:
-        if not facts.reals:
-            return TargetType(Kind.INTEGER)
-        return TargetType(Kind.DOUBLE) if _fits_double(facts) else TargetType(Kind.NUMERIC)
-    return case.declared if facts.proposed is Kind.NUMERIC and not facts.misfits else TargetType(Kind.NUMERIC)
+    if facts.infinities:
+        if _fits_double(facts):
+            return _Chosen(TargetType(Kind.DOUBLE), f"{facts.infinities:,} values are infinite")
+        return _Chosen(_fallback(case), "infinite values beside integers that no double holds: kept as text")
+    match declared.kind:
+        case Kind.INTEGER if not facts.reals or _is_integral(facts):
+            return _Chosen(declared, "every value is an integer")
+        case Kind.NUMERIC:
+            return _numeric(case, declared)
+        case _ if _fits_double(facts):
+            return _Chosen(TargetType(Kind.DOUBLE), "every value is a number")
+        case _:
+            return _Chosen(TargetType(Kind.NUMERIC), "numbers that no double holds exactly")
 
 
-def _has_infinities(case: _Case) -> bool:
-    return case.facts.infinities > 0
+def _numeric(case: _Case, declared: TargetType) -> _Chosen:
+    """``numeric(p,s)`` only where it is proved that it changes no value: PostgreSQL would round to ``s`` digits."""
+    if declared.precision is None:
+        return _Chosen(declared, "every value is a number")
+    if _fits_size(case.facts, declared.precision, declared.scale or 0):
+        return _Chosen(declared, f"every value fits {declared}")
+    return _Chosen(TargetType(Kind.NUMERIC), f"not every value is known to fit {declared}: kept with all its digits")
+
+
+def _fits_size(facts: ColumnFacts, precision: int, scale: int) -> bool:
+    whole = precision - scale
+    largest = [facts.smallest_integer, facts.largest_integer, facts.smallest_real, facts.largest_real]
+    if _strangers(facts) or any(abs(n) >= 10**whole for n in largest if n is not None):
+        return False
+    decimals = _most_decimals(facts)
+    return decimals is not None and decimals <= scale
+
+
+def _most_decimals(facts: ColumnFacts) -> int | None:
+    """Most digits behind the point, where that is known of every value."""
+    if facts.most_decimals is not None:
+        return facts.most_decimals
+    if facts.whole_reals == facts.reals:
+        return 0
+    if facts.few_values is None:
+        return None
+    try:
+        exponents = [Decimal(value).normalize().as_tuple().exponent for value in facts.few_values if value]
+    except InvalidOperation:
+        return None
+    return max((-e for e in exponents if isinstance(e, int)), default=0)
+
+
+def _is_integral(facts: ColumnFacts) -> bool:
+    """True when every REAL is a whole number that 64 bits hold."""
+    ends = (facts.smallest_real or 0.0, facts.largest_real or 0.0)
+    return facts.whole_reals == facts.reals and ends[0] >= -_PAST_BIGINT and ends[1] < _PAST_BIGINT
 
 
 def _fits_double(facts: ColumnFacts) -> bool:
@@ -194,56 +307,63 @@ def _fits_double(facts: ColumnFacts) -> bool:
     return largest <= _EXACT_IN_DOUBLE
 
 
-def _declared_bytes(case: _Case) -> _Chosen:
+# What only a declaration can ask for
+
+
+def _declared_boolean(case: _Case) -> _Chosen:
+    """Boolean only when the whole set of values is a known pair, or the few others may go to the quarantine."""
     facts = case.facts
-    if facts.blobs == 0 and not facts.integers and not facts.reals and not facts.with_nul and not facts.invalid_utf8:
-        return _Chosen(_TEXT, "declared BLOB, but every value is text: kept as text, nothing is decoded by guess")
-    return _Chosen(TargetType(Kind.BYTES), "binary values")
-
-
-def _declared_other(case: _Case) -> _Chosen:
-    """BOOLEAN, JSON, UUID, TIME: only when every value is one."""
-    assert case.declared is not None
-    facts = case.facts
-    if case.declared.kind is Kind.BOOLEAN:
-        return _boolean(case)
-    if facts.misfits == 0:
-        return _Chosen(case.declared, f"every value is a {case.declared}")
-    share = case.readable_share(facts.misfits)
-    said = f"{facts.misfits:,} values are no {case.declared}"
-    return _Chosen(_TEXT, f"{said}: kept as text", mismatched=share < case.confidence)
-
-
-def _boolean(case: _Case) -> _Chosen:
-    facts = case.facts
-    values = {v.lower() for v in facts.few_values or () if v}
-    if (
-        facts.few_values is not None
-        and any(values <= pair for pair in TRUTH_PAIRS)
-        and not facts.blobs
-        and not facts.reals
-    ):
+    others = _others_than_a_pair(facts)
+    if others == 0:
         return _Chosen(TargetType(Kind.BOOLEAN), "the values are a known pair of true and false")
     if facts.integers == facts.present:
         return _Chosen(TargetType(Kind.INTEGER), "declared boolean, but more than 0 and 1: kept as numbers")
-    share = case.readable_share(facts.misfits)
-    return _Chosen(
-        _TEXT, "declared boolean, but no known pair of values: kept as text", mismatched=share < case.confidence
-    )
+    if others is not None and case.is_enough(others) and case.may_hold_null:
+        said = f"a known pair of true and false; {others:,} others go to the quarantine"
+        return _Chosen(TargetType(Kind.BOOLEAN), said)
+    misfits = misfits_of(facts, Kind.BOOLEAN)
+    said = f"{misfits:,} values do not belong to the pair of true and false that most are of: kept as they are"
+    return _Chosen(_fallback(case), said, mismatched=not case.is_enough(misfits))
+
+
+def _others_than_a_pair(facts: ColumnFacts) -> int | None:
+    """Values beside one known pair; None when that is unknown, or when some of them belong to another pair."""
+    if facts.few_values is None or facts.blobs or facts.reals or facts.proposed is not Kind.BOOLEAN:
+        return None
+    values = {v.lower() for v in facts.few_values if v}
+    truths = set().union(*TRUTH_PAIRS) & values
+    if not truths or not any(truths <= pair for pair in TRUTH_PAIRS):
+        return None
+    return facts.misfits if values - truths else 0
+
+
+def _declared_other(case: _Case, declared: TargetType) -> _Chosen:
+    """JSON, UUID, TIME: only when every value is one."""
+    # jsonb sorts keys and drops repeated ones; json keeps every document as it is written.
+    target = TargetType(Kind.JSON) if declared.kind is Kind.JSONB else declared
+    misfits = misfits_of(case.facts, target.kind)
+    respelt = declared.kind is Kind.UUID and case.sample.kinds.get(Kind.UUID, 0) < sum(case.sample.kinds.values())
+    if misfits == 0 and not respelt:
+        return _Chosen(target, f"every value is a {target}")
+    said = f"{misfits:,} values are no {target}" if misfits else f"not every {target} is written as PostgreSQL would"
+    return _Chosen(_fallback(case), f"{said}: kept as they are", mismatched=not case.is_enough(misfits))
+
+
+# No declared type
 
 
 def _by_data(case: _Case) -> _Chosen:
-    """No declared type: what every value is."""
+    """What every value is."""
     facts = case.facts
-    if facts.texts and facts.texts >= facts.present:
-        return _declared_text(case) if not facts.with_nul else _Chosen(_TEXT, "every value is text")
+    texts = facts.texts - (facts.empties if facts.proposed is not Kind.TEXT else 0)
+    if texts == facts.present:
+        return _declared_text(case)
+    if facts.blobs == facts.present:
+        return _Chosen(_BYTES, "every value is binary")
     if facts.integers == facts.present:
         return _Chosen(TargetType(Kind.INTEGER), "every value is an integer")
     if facts.integers + facts.reals == facts.present:
-        kind = Kind.DOUBLE if _fits_double(facts) else Kind.NUMERIC
-        return _Chosen(TargetType(kind), "every value is a number")
-    if facts.blobs == facts.present:
-        return _Chosen(TargetType(Kind.BYTES), "every value is binary")
+        return _number(case, TargetType(Kind.DOUBLE))
     if facts.blobs:
-        return _Chosen(TargetType(Kind.BYTES), "binary values among others: kept as bytes")
+        return _Chosen(_BYTES, "binary values among others: kept as bytes")
     return _Chosen(_TEXT, "values of several kinds: kept as text")

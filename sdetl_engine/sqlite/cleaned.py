@@ -1,8 +1,8 @@
 """The cleaned copy: a new file like the source, with ISO dates and NULL for missing, and the ledger beside it.
 
 The copy is made page by page, so that schema, encoding, rowids and everything that SQL cannot say stay as they are;
-then only the cells that a rule changes are updated.  The ledger is not what the rewriting claims to have done: it is what
-reading both files back finds different, and every difference must be explained by a rule that is in force.
+then only the cells that a rule changes are updated.  The ledger is not what the rewriting claims to have done: it is
+what reading both files back finds different, and every difference must be explained by a rule that is in force.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def clean(
 
     ``source`` is a file of the run that nobody writes; ``rules`` go by (table, column); ``health`` is called between
     windows of rows and raises to stop.  Both files appear, validated, when all is done, or none does.
-    Raises UsageError when a name is taken or a rule names no column, ValidationFailed when the files read back differ in
-    anything but what the rules explain, SourceError, ResourceError, Cancelled.
+    Raises UsageError when a name is taken or a rule names no column, ValidationFailed when the files read back differ
+    in anything but what the rules explain, SourceError, ResourceError, Cancelled.
     """
     _refuse_same(source, output, ledger_path)
     plan = plan_rewriting(schema, rules)
@@ -228,7 +228,8 @@ def _rewrite(connection: sqlite3.Connection, table: TableRewriting, watch: _Watc
     done = rewritten = 0
     for window in windows(connection, table.table, key):
         cursor = connection.execute(
-            f"UPDATE OR IGNORE main.{quote(name)} NOT INDEXED SET {assignments} WHERE {window.condition(key)} AND {wanted}"
+            f"UPDATE OR IGNORE main.{quote(name)} NOT INDEXED SET {assignments}"
+            f" WHERE {window.condition(key)} AND {wanted}"
         )
         rewritten += cursor.rowcount
         done += window.rows
@@ -290,7 +291,7 @@ def _count_by_cleaning(path: Path, plan: Sequence[TableRewriting], wanted: Mappi
     watch = _Watch(SilentReporter(), lambda: None)
     with writing(path.parent), tempfile.TemporaryDirectory(dir=path.parent, prefix=".again-") as folder:
         scratch = Path(folder) / path.name
-        _, kept = _write_copy(path, scratch, plan, watch)
+        _write_copy(path, scratch, plan, watch)
         with contextlib.closing(_open_with_dates(scratch)) as connection:
             remaining = sum(sum(_count_wanted(connection, table)) for table in plan if table.active)
     return sum(wanted.values()) - remaining

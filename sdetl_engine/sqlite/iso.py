@@ -1,7 +1,7 @@
 """ISO dates in SQL: which texts already are ISO, and what the common numeric shapes become.
 
-`values.dates.to_iso` is the rule; it costs some twenty microseconds a text.  The terms here agree with it for the shapes
-that real columns are full of, at the cost of SQLite's own code, and hand everything else to it.
+`values.dates.to_iso` is the rule; it costs some twenty microseconds a text.  The terms here agree with it for the
+shapes that real columns are full of, at the cost of SQLite's own code, and hand everything else to it.
 """
 
 from __future__ import annotations

@@ -111,7 +111,9 @@ def read_page(
     given = {name: value for name, value in wanted.items() if value is not None}
     with contextlib.closing(_open(path)) as connection:
         matches = "".join(f' AND "{name}" = :{name}' for name in given)
-        (total,) = connection.execute(f"SELECT coalesce(sum(cells), 0) FROM counts WHERE TRUE{matches}", given).fetchone()
+        (total,) = connection.execute(
+            f"SELECT coalesce(sum(cells), 0) FROM counts WHERE TRUE{matches}", given
+        ).fetchone()
         if not given:
             after_id, offset = after_id + offset, 0
         rows = connection.execute(

@@ -25,12 +25,20 @@ def open_readonly(path: Path) -> sqlite3.Connection:
 
     May be handed from one thread to another, but not used by two at once.
     """
-    return _harden(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5.0))
+    return _harden(
+        sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
+        )
+    )
 
 
 def open_writable(path: Path) -> sqlite3.Connection:
     """The same for a file of our own that is written.  Creates the file when it is not there."""
-    return _harden(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rwc", uri=True, isolation_level=None, check_same_thread=False, timeout=5.0))
+    return _harden(
+        sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rwc", uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
+        )
+    )
 
 
 def _harden(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -69,7 +69,9 @@ def sweep_partials(folder: Path) -> tuple[Path, ...]:
 def refuse_taken(name: Path) -> None:
     """Raise UsageError when something has that name already, be it a link to nowhere."""
     if os.path.lexists(name):
-        raise UsageError(f"{name} exists already; only new files are written", next_step="name a file that is not there")
+        raise UsageError(
+            f"{name} exists already; only new files are written", next_step="name a file that is not there"
+        )
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def cleaned(rules: ColumnRules, term: str) -> str:
 
 
 def explained_by(rules: ColumnRules, before: str, after: str) -> Mapping[Rule, str]:
-    """For each rule that is in force the condition that it turned ``before`` into ``after``.  They exclude each other."""
+    """For each rule in force the condition that it turned ``before`` into ``after``; they exclude each other."""
     was_text = f"typeof({before}) = 'text'"
     conditions = {}
     if rules.empty_to_null:

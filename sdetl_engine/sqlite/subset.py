@@ -57,8 +57,8 @@ def sample_subset(
 ) -> SubsetResult:
     """Write the sample to the new file ``output``: the tables as declared, with indexes and views, without triggers.
 
-    ``fraction`` (over 0, up to 1) is the share of each table that is aimed at; at least `SMALL` rows of a table are drawn, or
-    all it has.  Rows keep their rowids.  The same source, fraction and seed draw the same rows.
+    ``fraction`` (over 0, up to 1) is the share of each table that is aimed at; at least `SMALL` rows of a table are
+    drawn, or all it has.  Rows keep their rowids.  The same source, fraction and seed draw the same rows.
     Raises UsageError when ``output`` exists, SourceError, ResourceError, Cancelled; then there is no file.
     """
     with (
@@ -136,7 +136,9 @@ class _Drawing:
         self.places = {
             table.name: _Place(table, key, f"temp.drawn_{number}") for number, (table, key) in enumerate(keys) if key
         }
-        self._relations = [_Link(self.places[r.child], self.places[r.parent], r) for r in relations if self._is_known(r)]
+        self._relations = [
+            _Link(self.places[r.child], self.places[r.parent], r) for r in relations if self._is_known(r)
+        ]
 
     def draw(self) -> None:
         """Fill the tables of drawn keys."""
@@ -183,7 +185,9 @@ class _Drawing:
         return max(math.ceil(self._fraction * rows), min(rows, SMALL))
 
     def _create(self, place: _Place) -> None:
-        kind = "k0 INTEGER PRIMARY KEY, step" if place.key.is_rowid else f"{place.keys}, step, PRIMARY KEY({place.keys})"
+        kind = (
+            "k0 INTEGER PRIMARY KEY, step" if place.key.is_rowid else f"{place.keys}, step, PRIMARY KEY({place.keys})"
+        )
         options = "" if place.key.is_rowid else " WITHOUT ROWID"
         self._connection.execute(f"CREATE TABLE {place.drawn}({kind}){options}")
 
@@ -235,7 +239,8 @@ class _Drawing:
         complete = " AND ".join(f"{name} IS NOT NULL" for name in names)
         for form in forms:
             self._connection.execute(
-                f"WITH raw({listed}) AS ({values}) INSERT OR IGNORE INTO {link.wanted} SELECT {form} FROM raw WHERE {complete}"
+                f"WITH raw({listed}) AS ({values})"
+                f" INSERT OR IGNORE INTO {link.wanted} SELECT {form} FROM raw WHERE {complete}"
             )
 
     def _draw_edges(self, place: _Place) -> None:
@@ -299,10 +304,14 @@ class _Drawing:
     def _spread(
         self, keys: Iterable[tuple[object, ...]], rows: int, count: int, place: _Place, low: int | None = None
     ) -> Iterator[tuple[object, ...]]:
-        """Of ``rows`` keys ``count`` at random, one from each of equal stretches; ``low``: they are numbers without gaps."""
+        """Of ``rows`` keys ``count``, a random one from each of equal stretches.
+
+        ``low`` is the first key when the keys are numbers without gaps, which then need not be walked over.
+        """
         chance = random.Random(f"{self._seed}:{place.table.name}")  # noqa: S311 - a sample, not a secret
         wanted = min(count, rows)
-        positions = (min(rows - 1, int((n + chance.random()) * rows / wanted)) for n in range(wanted))
+        starts = ((n * rows // wanted, (n + 1) * rows // wanted) for n in range(wanted))
+        positions = (start + int(chance.random() * (end - start)) for start, end in starts)
         if wanted == rows:
             yield from keys
         elif low is not None:
@@ -387,14 +396,10 @@ def _canonical(term: str) -> str:
 
 def _in_groups(terms: Sequence[str], separator: str) -> list[str]:
     """The terms joined in groups, because arguments and depth of an expression are limited."""
-    return [
-        separator.join(terms[start : start + _TERMS_AT_ONCE]) for start in range(0, len(terms), _TERMS_AT_ONCE)
-    ]
+    return [separator.join(terms[start : start + _TERMS_AT_ONCE]) for start in range(0, len(terms), _TERMS_AT_ONCE)]
 
 
-def _copy(
-    connection: sqlite3.Connection, schema: Schema, drawing: _Drawing, reporter: Reporter
-) -> Mapping[str, int]:
+def _copy(connection: sqlite3.Connection, schema: Schema, drawing: _Drawing, reporter: Reporter) -> Mapping[str, int]:
     """The tables with the drawn rows, then what is built on them.  Returns the rows by table."""
     rows: dict[str, int] = {}
     for number, table in enumerate(schema.tables):
@@ -418,8 +423,10 @@ def _copy_rows(connection: sqlite3.Connection, table: Table, place: _Place | Non
     names = [quote(column.name) for column in table.columns if column.generated is None]
     if place is None:
         listed = ", ".join(names)
-        query = f"INSERT INTO main.{quote(table.name)}({listed}) SELECT {listed} FROM source.{quote(table.name)} NOT INDEXED"
-        return connection.execute(query).rowcount
+        return connection.execute(
+            f"INSERT INTO main.{quote(table.name)}({listed})"
+            f" SELECT {listed} FROM source.{quote(table.name)} NOT INDEXED"
+        ).rowcount
     if place.key.is_rowid and table.rowid_alias is None:
         names = [*place.key.terms, *names]
     chosen = ", ".join(f"s.{name}" for name in names)

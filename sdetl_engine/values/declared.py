@@ -24,7 +24,7 @@ class Affinity(enum.StrEnum):
 
 _SIZE = re.compile(r"\(\s*(\d{1,4})\s*(?:,\s*(\d{1,4})\s*)?\)")
 _WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = (
-    (re.compile(r"\b(?:timestamptz|timestamp with time zone)\b"), Kind.TIMESTAMPTZ),
+    (re.compile(r"\b(?:timestamptz|datetimeoffset|timestamp *(?:\( *\d+ *\))? *with time zone)\b"), Kind.TIMESTAMPTZ),
     (re.compile(r"\b(?:timestamp\w*|datetime\w*|smalldatetime)\b"), Kind.TIMESTAMP),
     (re.compile(r"\bdate\b"), Kind.DATE),
     (re.compile(r"\btime\b"), Kind.TIME),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,13 +121,14 @@ def test_the_next_id_follows_the_highest_that_ever_was(connection: Connection, s
 
 def test_primary_keys_that_hold_null_become_unique_indexes(connection: Connection, sqlite_file: MakeFile) -> None:
     path = sqlite_file(
-        "CREATE TABLE n (a TEXT, b INT, PRIMARY KEY (a, b)); INSERT INTO n VALUES ('x', NULL), ('x', NULL), ('x', 1);"
+        "CREATE TABLE n (a TEXT, b INT, PRIMARY KEY (a, b));"
+        "INSERT INTO n VALUES ('x', NULL), ('x', NULL), (NULL, 3), ('x', 1);"
         "CREATE TABLE w (b INT, a TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID; INSERT INTO w VALUES (1, 'x');"
     )
     plan = plan_file(path)
     built = build_file(connection, path, plan)
     assert [(m.table, m.name, m.reason) for m in missed(plan, "primary key")] == [
-        ("n", "a, b", "2 rows have NULL in it")
+        ("n", "a, b", "3 rows have NULL in it")
     ]
     assert plan.table("n").primary_key == ()
     assert plan.table("w").primary_key == ("a", "b")
@@ -253,6 +255,18 @@ def test_an_orphan_that_only_postgresql_sees_is_counted(connection: Connection, 
     assert built.invalid == (("c_k_fkey", 1),)
 
 
+def test_orphans_that_are_gone_after_cleaning_leave_a_valid_key(connection: Connection, sqlite_file: MakeFile) -> None:
+    path = sqlite_file(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1);"
+        "CREATE TABLE c (p INT REFERENCES p); INSERT INTO c VALUES (1), (NULL);"
+    )
+    plan = plan_file(path)
+    key = dataclasses.replace(plan.foreign_keys[0], orphans=5)
+    built = build_file(connection, path, dataclasses.replace(plan, foreign_keys=(key,)))
+    assert built.invalid == ()
+    assert constraints(connection)["c_p_fkey"] == f"FOREIGN KEY (p) REFERENCES {VERSION}.p(id)"
+
+
 def test_checks_hold_or_say_how_many_break_them(connection: Connection, sqlite_file: MakeFile) -> None:
     path = sqlite_file(
         """
@@ -366,6 +380,16 @@ def test_further_indexes_from_the_plan(connection: Connection, sqlite_file: Make
         ("plan", 'USING btree ("TKT-Created Time" DESC, "Status (a, b)")'),
         ("plan", 'USING btree ("Status (a, b)")'),
         ("suggested", 'USING btree ("TKT-Created Time")'),
+    ]
+
+
+def test_the_longest_name_that_fits_is_meant(sqlite_file: MakeFile) -> None:
+    path = sqlite_file('CREATE TABLE t (a INT, b INT, "a, b" INT); CREATE TABLE "t(a)" (a INT);')
+    plan = plan_file(path, load=LoadSettings(indexes=("t(a, b)", "t(b, a)", "t(a)(a)")))
+    assert [(i.table, i.definition) for i in plan.indexes] == [
+        ("t", 'USING btree ("a, b")'),
+        ("t", 'USING btree ("b", "a")'),
+        ("t(a)", 'USING btree ("a")'),
     ]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -256,3 +257,10 @@ def test_names_and_texts_are_quoted(connection: psycopg.Connection[Any]) -> None
     connection.execute("INSERT INTO t VALUES (%s)", ["\\'; DROP TABLE t; --%s{}"])
     written = translate_condition("\"a\"\"; DROP TABLE t; --%s{}\" = '\\''; DROP TABLE t; --%s{}'", scope)
     assert connection.execute(sql.SQL(f"SELECT {written} FROM t")).fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("condition", ["s > 'a'", "'a' < s", "nc <= 'B'", "s BETWEEN 'a' AND 'b'"])
+def test_texts_are_ordered_by_their_bytes_whatever_the_database_sorts_by(condition: str) -> None:
+    written = translate_condition(condition, SCOPE)
+    assert written.count("'") > 0
+    assert re.search(r'(?:"s"|"nc"[^<]*) COLLATE "C" (?:<|>)|< "s" COLLATE "C"', written)

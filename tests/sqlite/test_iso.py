@@ -86,7 +86,9 @@ year = st.integers(0, 9999).map(lambda n: f"{n:04d}")
 dates = st.one_of(
     st.builds("{}{}{}{}{}{}".format, number, sign, number, sign, year, time | st.just("")),
     st.builds("{}{}{}{}{}{}".format, year, sign, number, sign, number, time | st.just("")),
-    st.builds(str.join, st.just(""), st.lists(st.sampled_from([*"0123456789", "/", "-", ":", " ", "T", "."]), max_size=20)),
+    st.builds(
+        str.join, st.just(""), st.lists(st.sampled_from([*"0123456789", "/", "-", ":", " ", "T", "."]), max_size=20)
+    ),
 )
 
 
