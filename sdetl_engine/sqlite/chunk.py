@@ -299,8 +299,9 @@ def _word_terms(question: Question, _codec: str) -> list[str]:
 
 def _joined_terms(v: str, codec: str) -> list[str]:
     return [
-        f"substr(min({v} COLLATE BINARY), 1, {LONGEST_SHOWN})",
-        f"substr(max({v} COLLATE BINARY), 1, {LONGEST_SHOWN})",
+        # substr makes a text of anything: what is no text must come back as what it is, so that it is noticed.
+        f"CASE typeof(min({v} COLLATE BINARY)) WHEN 'text' THEN substr(min({v} COLLATE BINARY), 1, {LONGEST_SHOWN}) END",
+        f"CASE typeof(max({v} COLLATE BINARY)) WHEN 'text' THEN substr(max({v} COLLATE BINARY), 1, {LONGEST_SHOWN}) END",
         _joined(f"CASE WHEN length(CAST({v} AS BLOB)) <= {JOINED_BYTES} THEN {v} END", codec),
     ]
 

@@ -52,10 +52,18 @@ def _harden(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _allow_json_checks(connection: sqlite3.Connection) -> None:
-    """Older SQLite counts its own JSON functions among the unsafe ones, and then cannot read a schema whose CHECKs
-    call them (Django writes such).  They have no side effects, and extensions cannot be loaded here."""
+    """Read the schema once, and see whether its CHECKs need what this SQLite distrusts."""
     try:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
         if re.search(r"unsafe use of JSON\w*\(\)", str(error), re.IGNORECASE):
-            connection.execute("PRAGMA trusted_schema=ON")
+            trust_json_checks(connection)
+
+
+def trust_json_checks(connection: sqlite3.Connection) -> None:
+    """Let CHECKs call SQLite's own JSON functions, which older versions count among the unsafe ones.
+
+    Django writes such CHECKs.  The functions have no side effects, and extensions cannot be loaded here.  For files
+    that are empty yet and get the tables of a source that was read.
+    """
+    connection.execute("PRAGMA trusted_schema=ON")

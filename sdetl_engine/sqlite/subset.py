@@ -22,7 +22,7 @@ from pathlib import Path
 from sdetl_engine.events import Reporter
 from sdetl_engine.sqlite.addressing import RowKey, row_key
 from sdetl_engine.sqlite.guard import stoppable
-from sdetl_engine.sqlite.open import open_writable, quote
+from sdetl_engine.sqlite.open import open_writable, quote, trust_json_checks
 from sdetl_engine.sqlite.partial import new_files, writing
 from sdetl_engine.values.declared import Affinity, affinity
 from sdetl_engine.values.schema import Relation, Schema, Table
@@ -67,6 +67,7 @@ def sample_subset(
         writing(output.parent),
         stoppable(connection, reporter),
     ):
+        trust_json_checks(connection)
         _attach(connection, source)
         connection.execute("BEGIN")
         drawing = _Drawing(connection, schema, relations, fraction, seed, reporter)
