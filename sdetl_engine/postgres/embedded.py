@@ -26,6 +26,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -51,6 +52,7 @@ SOCKET_PATH_LIMIT = 107
 """Bytes that ``sockaddr_un.sun_path`` holds on Linux, without the closing NUL."""
 ROOT_STATE = Path("/var/lib/sdetl")
 
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]+")
 _START_SECONDS = 60.0
 _LOCK_SECONDS = 180.0
 _LOG_LIMIT = 10 * 1024 * 1024
@@ -427,11 +429,19 @@ def _usable_programs(home: Path, version: int, account: pwd.struct_passwd) -> Pa
     if os.geteuid() != 0 or _succeeds([installed / "postgres", "--version"], account):
         return installed
     program = inspect_program(installed / "postgres")
-    copy = home / f"programs-{program.version if program else version}"
+    copy = _place_for_programs(home) / f"programs-{program.version if program else version}"
     folder = copy / WHEEL / installed.parent.name / "bin"
     if not _succeeds([folder / "postgres", "--version"], account):
         _copy_programs(installed, copy)
     return folder
+
+
+def _place_for_programs(home: Path) -> Path:
+    """Home, unless its path holds what a shell minds: initdb calls its neighbours through one."""
+    if _PLAIN_PATH.fullmatch(os.fspath(home)):
+        return home
+    ROOT_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return ROOT_STATE
 
 
 def _copy_programs(installed: Path, copy: Path) -> None:
