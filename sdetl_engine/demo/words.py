@@ -123,3 +123,9 @@ HOSTILE = (
     "100 % {done} $__timeFilter",
     "tab\tand\nnew line",
 )
+QUARTERS = ("00", "15", "30", "45")
+
+
+def user_name(name: str) -> str:
+    """The account of a person: ``Bo Abara`` is ``bo.abara``."""
+    return name.lower().replace(" ", ".")

@@ -1,6 +1,7 @@
 """Grafana dashboards as they lie in files: panels, their SQL, and template variables.
 
-Reads what Grafana exports (the bare model, or wrapped in ``{"dashboard": ...}``), rows and collapsed rows included.
+Reads what Grafana exports: the bare model, the one wrapped in ``{"dashboard": ...}`` by its HTTP API, and the one
+wrapped in ``{"spec": ...}`` by its newer one; old rows and collapsed rows included.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from sdetl_engine.errors import UsageError
 
 _LARGEST_FILE = 20 * 1024 * 1024
 _POSTGRES = ("postgres", "grafana-postgresql-datasource")
+_WRAPPERS = ("dashboard", "spec")
+_ALL = "$__all"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,11 +31,15 @@ class Query:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel with its queries."""
+    """One panel with its queries; none for texts and the like.
+
+    ``repeat`` names the variables that it (or its row) is repeated for: in each copy they stand for one value.
+    """
 
     title: str
     kind: str
     queries: tuple[Query, ...]
+    repeat: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,11 +54,13 @@ class Variable:
     multi: bool = False
     include_all: bool = False
     all_value: str | None = None
+    regex: str = ""
+    """``/.../``: which of the query's values count, and which part of each."""
 
     @property
     def is_all(self) -> bool:
-        """True while "All" is chosen."""
-        return "$__all" in self.current
+        """True while "All" is chosen.  Files written by hand say ``All`` where Grafana says ``$__all``."""
+        return _ALL in self.current or (self.include_all and self.current == ("All",))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +85,10 @@ def read_dashboards(directory: Path) -> tuple[Dashboard, ...]:
     """Every dashboard of the folder (``*.json``), by file name.  Raises UsageError naming what cannot be read."""
     if not directory.is_dir():
         raise UsageError(f"there is no folder {directory}", next_step="name the dashboards' folder with --dashboards")
-    files = sorted(p for p in directory.iterdir() if p.suffix.lower() == ".json" and p.is_file())
+    try:
+        files = sorted(p for p in directory.iterdir() if p.suffix.lower() == ".json" and p.is_file())
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be read: {error.strerror}", next_step="allow it to be read") from None
     found = tuple(_read(path) for path in files)
     if not found:
         raise UsageError(
@@ -95,86 +107,136 @@ def _with_distinct_titles(found: Sequence[Dashboard]) -> tuple[Dashboard, ...]:
 
 
 def _read(path: Path) -> Dashboard:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise UsageError(f"{path} is too large for a dashboard", next_step="take it out of the folder")
-        model = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is not JSON: {type(error).__name__}", next_step="export the dashboard again"
-        ) from None
-    model = model.get("dashboard", model) if isinstance(model, dict) else None
-    if not isinstance(model, dict) or not isinstance(model.get("panels", model.get("rows")), list):
-        raise UsageError(f"{path} is no Grafana dashboard: it has no panels", next_step="take it out of the folder")
-    time = model.get("time") if isinstance(model.get("time"), dict) else {}
-    templating = model.get("templating") if isinstance(model.get("templating"), dict) else {}
-    assert isinstance(time, dict)
-    assert isinstance(templating, dict)
+    model = _model(path)
+    templating = _mapping(model.get("templating"))
+    listed = [v for v in _list(templating.get("list")) if isinstance(v, dict) and v.get("name")]
+    sources = _source_kinds(model, listed)
+    time = _mapping(model.get("time"))
     return Dashboard(
         title=str(model.get("title") or path.stem),
         uid=str(model.get("uid") or ""),
         file=str(path),
-        panels=tuple(_panel(p) for p in _panels(model)),
-        variables=tuple(_variable(v) for v in templating.get("list") or [] if isinstance(v, dict) and v.get("name")),
+        panels=tuple(_panel(p, repeat, sources) for p, repeat in _panels(model)),
+        variables=tuple(_variable(v) for v in listed),
         time_from=str(time.get("from") or ""),
         time_to=str(time.get("to") or ""),
     )
 
 
-def _panels(model: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Panels in order, those inside rows included; rows themselves are no panels."""
-    for row in model.get("rows") or []:
-        yield from (p for p in row.get("panels") or [] if isinstance(p, dict))
-    for panel in model.get("panels") or []:
-        if isinstance(panel, dict):
-            yield from (p for p in panel.get("panels") or [] if isinstance(p, dict))
-            if panel.get("type") != "row":
-                yield panel
+def _model(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UsageError(f"{path} is too large for a dashboard", next_step="take it out of the folder")
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", next_step="allow it to be read") from None
+    except (ValueError, RecursionError) as error:
+        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise UsageError(f"{path} is not JSON{place}", next_step="export the dashboard again") from None
+    wrapped = [document[key] for key in _WRAPPERS if isinstance(document, dict) and isinstance(document.get(key), dict)]
+    model = wrapped[0] if wrapped else document
+    if isinstance(model, dict) and isinstance(model.get("elements"), dict):
+        raise UsageError(
+            f"{path} is a dashboard in Grafana's schema v2, which is not read",
+            next_step="export it in the classic model",
+        )
+    if not isinstance(model, dict) or not any(isinstance(model.get(key), list) for key in ("panels", "rows")):
+        raise UsageError(f"{path} is no Grafana dashboard: it has no panels", next_step="take it out of the folder")
+    return model
 
 
-def _panel(panel: Mapping[str, Any]) -> Panel:
-    targets = [t for t in panel.get("targets") or [] if isinstance(t, dict)]
-    queries = tuple(_query(t, panel.get("datasource")) for t in targets)
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _panels(model: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...]]]:
+    """Panels in order, those inside rows included, with what they are repeated for; rows themselves are no panels."""
+    for row in filter(None, map(_mapping, _list(model.get("rows")))):
+        yield from ((p, _repeats(row, p)) for p in map(_mapping, _list(row.get("panels"))) if p)
+    row = {}
+    for panel in filter(None, map(_mapping, _list(model.get("panels")))):
+        if panel.get("type") == "row":
+            row = panel
+            yield from ((p, _repeats(row, p)) for p in map(_mapping, _list(panel.get("panels"))) if p)
+        else:
+            yield panel, _repeats(row, panel)
+
+
+def _repeats(row: Mapping[str, Any], panel: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(p["repeat"]) for p in (row, panel) if p.get("repeat"))
+
+
+def _panel(panel: Mapping[str, Any], repeat: tuple[str, ...], sources: Mapping[str, str]) -> Panel:
+    targets = [t for t in _list(panel.get("targets")) if isinstance(t, dict)]
+    queries = tuple(_query(t, panel.get("datasource"), sources) for t in targets)
     if panel.get("libraryPanel") and not queries:
         queries = (Query("", "", "a library panel: its query is not in this file"),)
-    return Panel(str(panel.get("title") or f"panel {panel.get('id', '?')}"), str(panel.get("type") or ""), queries)
+    title = str(panel.get("title") or f"panel {panel.get('id', '?')}")
+    return Panel(title, str(panel.get("type") or ""), queries, repeat)
 
 
-def _query(target: Mapping[str, Any], panel_source: object) -> Query:
-    source = target.get("datasource") or panel_source
-    kind = str(source.get("type") or "") if isinstance(source, dict) else ""
-    text = str(target.get("rawSql") or "")
+def _query(target: Mapping[str, Any], panel_source: object, sources: Mapping[str, str]) -> Query:
+    text = target.get("rawSql")
+    kind = _source_kind(target.get("datasource") or panel_source, sources)
     skipped = None
-    if kind and kind not in _POSTGRES and not kind.startswith(("$", "-", "datasource")):
+    if kind and kind not in _POSTGRES:
         skipped = f"asks a data source of type {kind}"
     elif target.get("hide"):
         skipped = "hidden"
-    elif not text.strip():
+    elif not isinstance(text, str) or not text.strip():
         skipped = "has no SQL"
-    return Query(str(target.get("refId") or ""), text, skipped)
+    return Query(str(target.get("refId") or ""), text if isinstance(text, str) else "", skipped)
+
+
+def _source_kinds(model: Mapping[str, Any], variables: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is known of named data sources: variables of that kind, and the inputs of a dashboard exported to share."""
+    kinds = {str(v["name"]): str(v.get("query") or "") for v in variables if v.get("type") == "datasource"}
+    inputs = [i for i in _list(model.get("__inputs")) if isinstance(i, dict) and i.get("type") == "datasource"]
+    return kinds | {str(i.get("name") or ""): str(i.get("pluginId") or "") for i in inputs}
+
+
+def _source_kind(source: object, sources: Mapping[str, str]) -> str:
+    """The type of a data source; empty when the file does not tell, as when it is named or Grafana's default."""
+    if isinstance(source, dict):
+        kind = str(source.get("type") or "")
+        if kind and kind != "datasource" and not kind.startswith("$"):
+            return kind
+        source = source.get("uid")
+    name = str(source or "")
+    return sources.get(name.strip("${}"), "") if name.startswith("$") else ""
 
 
 def _variable(variable: Mapping[str, Any]) -> Variable:
-    current = variable.get("current") if isinstance(variable.get("current"), dict) else {}
-    assert isinstance(current, dict)
-    options = [o for o in variable.get("options") or [] if isinstance(o, dict)]
+    kind = str(variable.get("type") or "")
     query = variable.get("query")
     if isinstance(query, dict):
-        query = query.get("rawSql") or query.get("query") or ""
-    kind = str(variable.get("type") or "")
-    listed = [str(o.get("value")) for o in options if o.get("value") != "$__all"]
-    if kind in ("custom", "interval") and not listed and isinstance(query, str):
-        listed = [part.strip().rpartition(" : ")[2] for part in query.split(",") if part.strip()]
+        query = query.get("rawSql") or query.get("query")
+    query = query if isinstance(query, str) else ""
+    current = _texts(_mapping(variable.get("current")).get("value"))
     return Variable(
         name=str(variable["name"]),
         kind=kind,
-        current=_texts(current.get("value")) or (_texts(query) if kind in ("constant", "textbox") else ()),
-        options=tuple(listed),
-        query=str(query or ""),
+        current=current or (_texts(query) if kind in ("constant", "textbox") else ()),
+        options=_options(variable, kind, query),
+        query=query,
         multi=bool(variable.get("multi")),
         include_all=bool(variable.get("includeAll")),
         all_value=str(variable["allValue"]) if variable.get("allValue") else None,
+        regex=str(variable.get("regex") or ""),
     )
+
+
+def _options(variable: Mapping[str, Any], kind: str, query: str) -> tuple[str, ...]:
+    """The values to choose from; lists written in the dashboard are ``value`` or ``label : value``, with commas."""
+    options = [o for o in _list(variable.get("options")) if isinstance(o, dict) and o.get("value") is not None]
+    listed = [v for o in options for v in _texts(o.get("value")) if v != _ALL]
+    if kind in ("custom", "interval") and not listed:
+        listed = [part.strip().rpartition(" : ")[2].strip() for part in query.split(",") if part.strip()]
+    return tuple(listed)
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
 from sdetl_engine.events import Reporter
-from sdetl_engine.grafana.dashboards import Dashboard, Query, Variable
-from sdetl_engine.grafana.macros import Context, UnknownInQuery, Value, expand, range_of
+from sdetl_engine.grafana.dashboards import Dashboard, Panel, Query
+from sdetl_engine.grafana.macros import expand, without_comments
+from sdetl_engine.grafana.templating import Context
+from sdetl_engine.grafana.timerange import interval_seconds, range_of
+from sdetl_engine.grafana.unknown import UnknownInQuery
+from sdetl_engine.grafana.variables import narrowed, resolve_variables
 from sdetl_engine.settings import DashboardSettings
 
+MOST_ROWS = 1_000_000
+"""Grafana reads no more rows of one query."""
 _POINTS = 500
 """Grafana asks for about as many points as a panel is wide."""
 _ROWS_AT_ONCE = 1000
 _MOST_VALUES = 1000
+_READS = re.compile(r"[\s(]*(?:SELECT|WITH|VALUES|TABLE|SHOW|EXPLAIN)\b", re.IGNORECASE)
+
+
+class NotAQuery(Exception):
+    """A panel's text is something else than one statement that reads."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PanelResult:
+    """What came of one query.
+
+    ``rows`` stops at ``MOST_ROWS``; ``columns`` are known from the first row on; ``error`` is PostgreSQL's code and
+    primary message.
+    """
+
+    ok: bool
+    rows: int = 0
+    columns: tuple[str, ...] = ()
+    milliseconds: float = 0.0
+    error: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PanelOutcome:
-    """One query, tried.  ``error`` is PostgreSQL's code and primary message, without details."""
+    """One query of a dashboard, tried.  ``error`` names the variable or macro, or is PostgreSQL's code and message."""
 
     dashboard: str
     panel: str
@@ -48,59 +76,106 @@ def run_dashboards(
     total, done = sum(len(p.queries) for d in dashboards for p in d.panels), 0
     outcomes = []
     for dashboard in dashboards:
+        reporter.progress("try the dashboards", done, total, "queries")
         context = _context(connection, dashboard, settings, moment)
+        reporter.check()
         for panel in dashboard.panels:
             for query in panel.queries:
-                reporter.progress("try the dashboards", done, total, "queries")
-                reporter.check()
-                outcomes.append(_try(connection, dashboard, panel.title, query, context, settings.timeout_seconds))
+                outcomes.append(_try(connection, dashboard, panel, query, context, settings.timeout_seconds))
                 reporter.check()
                 done += 1
-    reporter.progress("try the dashboards", total, total, "queries")
+                reporter.progress("try the dashboards", done, total, "queries")
     return tuple(outcomes)
 
 
-def _try(
-    connection: psycopg.Connection[Any],
-    dashboard: Dashboard,
-    panel: str,
-    query: Query,
-    context: Context,
-    timeout_seconds: float,
-) -> PanelOutcome:
-    if query.skipped is not None:
-        return PanelOutcome(dashboard.title, panel, query.ref, ok=False, skipped=query.skipped)
+def run_panel(connection: psycopg.Connection[Any], sql: str, *, timeout_seconds: float) -> PanelResult:
+    """One query as PostgreSQL gets it, timed until its last row.
+
+    Runs in a savepoint that is rolled back.  Raises psycopg.Error only when the connection is lost.
+    """
     began = time.monotonic()
+    rows = 0
+    columns: tuple[str, ...] = ()
     try:
-        rows = len(run_query(connection, expand(query.sql, context), timeout_seconds=timeout_seconds))
-    except UnknownInQuery as unknown:
-        return PanelOutcome(dashboard.title, panel, query.ref, ok=False, error=str(unknown))
+        with _result(connection, sql, timeout_seconds) as (cursor, found):
+            for _ in found:
+                columns = columns or _names(cursor)
+                rows += 1
+                if rows == MOST_ROWS:
+                    break
+    except NotAQuery as refused:
+        return PanelResult(False, error=str(refused))
     except psycopg.Error as error:
         if connection.closed:
             raise
-        took = (time.monotonic() - began) * 1000
-        return PanelOutcome(dashboard.title, panel, query.ref, ok=False, milliseconds=took, error=_said(error))
-    return PanelOutcome(dashboard.title, panel, query.ref, True, (time.monotonic() - began) * 1000, rows)
+        return PanelResult(False, milliseconds=(time.monotonic() - began) * 1000, error=_said(error))
+    return PanelResult(True, rows, columns, (time.monotonic() - began) * 1000)
 
 
-def run_query(connection: psycopg.Connection[Any], text: str, *, timeout_seconds: float) -> list[Any]:
-    """First column of the result, of at most a million rows.  Read-only, in a savepoint that is rolled back."""
-    statement = text.strip().rstrip(";").rstrip()
-    first: list[Any] = []
-    with connection.cursor() as cursor:
-        cursor.execute("SAVEPOINT sdetl_panel")
+def read_values(connection: psycopg.Connection[Any], sql: str, *, timeout_seconds: float) -> tuple[str, ...]:
+    """The values that a variable's query gives: column ``__value`` when there is one, else the first; no NULLs.
+
+    Raises UnknownInQuery saying what PostgreSQL said.
+    """
+    values: dict[str, None] = {}
+    try:
+        with _result(connection, sql, timeout_seconds) as (cursor, found):
+            for row in found:
+                names = _names(cursor)
+                value = row[names.index("__value") if "__value" in names else 0] if row else None
+                if value is not None:
+                    values[str(value)] = None
+                if len(values) == _MOST_VALUES:
+                    break
+    except NotAQuery as refused:
+        raise UnknownInQuery(f"its query {refused}") from None
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        raise UnknownInQuery(f"its query fails: {_said(error)}") from None
+    return tuple(values)
+
+
+@contextlib.contextmanager
+def _result(
+    connection: psycopg.Connection[Any], sql: str, timeout_seconds: float
+) -> Iterator[tuple[psycopg.Cursor[Any], Iterator[Sequence[Any]]]]:
+    """The rows as they come, every value as PostgreSQL writes it, in a read-only savepoint that is rolled back."""
+    _refuse_other_statements(sql)
+    with connection.cursor() as control, connection.cursor() as cursor:
+        # Python cannot hold every date that PostgreSQL can; as text, no value of a result is refused.
+        for known in connection.adapters.types:
+            pass
+        control.execute("SAVEPOINT sdetl_panel")
         try:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{round(timeout_seconds * 1000)}ms"])
-            cursor.execute("SET LOCAL transaction_read_only = on")
-            # The extended protocol takes one statement only: nothing can follow a semicolon.
-            cursor.execute(statement.encode(), prepare=True)
-            while len(first) < 1_000_000 and (rows := cursor.fetchmany(_ROWS_AT_ONCE)):
-                first += [row[0] if row else None for row in rows]
+            control.execute(
+                "SELECT set_config('statement_timeout', %s, true)", [f"{max(1, round(timeout_seconds * 1000))}ms"]
+            )
+            control.execute("SET LOCAL transaction_read_only = on")
+            chunk = _ROWS_AT_ONCE if psycopg.capabilities.has_stream_chunked() else 1
+            rows = cursor.stream(sql.encode(), size=chunk)
+            assert isinstance(rows, Generator)
+            with contextlib.closing(rows):
+                yield cursor, rows
         finally:
             if not connection.closed:
-                cursor.execute("ROLLBACK TO SAVEPOINT sdetl_panel")
-                cursor.execute("RELEASE SAVEPOINT sdetl_panel")
-    return first
+                control.execute("ROLLBACK TO SAVEPOINT sdetl_panel")
+                control.execute("RELEASE SAVEPOINT sdetl_panel")
+
+
+def _refuse_other_statements(sql: str) -> None:
+    """Only what reads may pass: a COMMIT in a panel would end the transaction that all of this is rolled back with.
+
+    A second statement after a semicolon is refused by PostgreSQL, which gets the text by the extended protocol.
+    """
+    if "\0" in sql:
+        raise NotAQuery("holds a NUL character")
+    if not _READS.match(without_comments(sql)):
+        raise NotAQuery("is no statement that reads (SELECT, WITH, VALUES, TABLE, SHOW, EXPLAIN)")
+
+
+def _names(cursor: psycopg.Cursor[Any]) -> tuple[str, ...]:
+    return tuple(column.name for column in cursor.description or ())
 
 
 def _said(error: psycopg.Error) -> str:
@@ -109,44 +184,34 @@ def _said(error: psycopg.Error) -> str:
     return f"{error.sqlstate or '?'}: {error.diag.message_primary or type(error).__name__}"
 
 
+def _try(
+    connection: psycopg.Connection[Any],
+    dashboard: Dashboard,
+    panel: Panel,
+    query: Query,
+    context: Context,
+    timeout_seconds: float,
+) -> PanelOutcome:
+    if query.skipped is not None:
+        return PanelOutcome(dashboard.title, panel.title, query.ref, ok=False, skipped=query.skipped)
+    try:
+        text = expand(query.sql, narrowed(context, panel.repeat))
+    except UnknownInQuery as unknown:
+        return PanelOutcome(dashboard.title, panel.title, query.ref, ok=False, error=str(unknown))
+    result = run_panel(connection, text, timeout_seconds=timeout_seconds)
+    return PanelOutcome(
+        dashboard.title, panel.title, query.ref, result.ok, result.milliseconds, result.rows, result.error
+    )
+
+
 def _context(
     connection: psycopg.Connection[Any], dashboard: Dashboard, settings: DashboardSettings, now: datetime
 ) -> Context:
+    """The range, interval and variables of a dashboard as it opens; its variables' queries are run."""
     start, end = range_of(dashboard.time_from, dashboard.time_to, default_days=settings.range_days, now=now)
-    interval = max(1, round((end - start).total_seconds() / _POINTS))
-    known: dict[str, Value] = {name: Value((text,)) for name, text in settings.variables.items()}
-    for variable in dashboard.variables:
-        if variable.name not in known:
-            value = _value(connection, variable, Context(start, end, interval, known), settings.timeout_seconds)
-            if value is not None:
-                known[variable.name] = value
-    return Context(start, end, interval, known)
-
-
-def _value(
-    connection: psycopg.Connection[Any], variable: Variable, context: Context, timeout_seconds: float
-) -> Value | None:
-    """What the variable stands for: its current choice, all of its values, or the first that its query gives."""
-    quoted = variable.multi or variable.include_all
-    if variable.is_all and variable.all_value is not None:
-        return Value((variable.all_value,), literal=variable.all_value)
-    if variable.current and not variable.is_all:
-        return Value(variable.current, quoted)
-    values = _options(connection, variable, context, timeout_seconds)
-    if not values:
-        return Value(("",), quoted) if variable.kind in ("textbox", "datasource", "constant") else None
-    return Value(values if variable.is_all else values[:1], quoted)
-
-
-def _options(
-    connection: psycopg.Connection[Any], variable: Variable, context: Context, timeout_seconds: float
-) -> tuple[str, ...]:
-    if variable.kind != "query" or not variable.query.strip():
-        return variable.options
-    try:
-        found = run_query(connection, expand(variable.query, context), timeout_seconds=timeout_seconds)
-    except (psycopg.Error, UnknownInQuery):
-        if connection.closed:
-            raise
-        return variable.options
-    return tuple(dict.fromkeys(str(v) for v in found if v is not None))[:_MOST_VALUES]
+    return resolve_variables(
+        dashboard.variables,
+        settings.variables,
+        Context(start, end, interval_seconds(start, end, _POINTS), dashboard=dashboard.title),
+        lambda sql: read_values(connection, sql, timeout_seconds=settings.timeout_seconds),
+    )

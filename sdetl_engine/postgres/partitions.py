@@ -6,6 +6,7 @@ Each heap is loaded by its own COPY, in order, so that each can be proved by rea
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sdetl_engine.postgres.plan import PartitionUnit, TablePlan
+from sdetl_engine.postgres.attempt import wanted
+from sdetl_engine.postgres.plan import PartitionPlan, PartitionUnit, TablePlan
 from sdetl_engine.sqlite.open import quote
+from sdetl_engine.sqlite.shape import DAYS_TO_2000, column_shape
+from sdetl_engine.values.types import Kind
+
+_LONGEST_NAME = 63
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,21 +38,34 @@ def parts_of(source: sqlite3.Connection, plan: TablePlan) -> tuple[Part, ...]:
     """The heaps of a table: itself, or its partitions for the dates that are there, then the default one."""
     if plan.partition is None:
         return (Part(plan.name),)
-    by_source = {c.name: c.source_name for c in plan.columns}
-    column = quote(by_source[plan.partition.column])
-    width = 7 if plan.partition.unit is PartitionUnit.MONTH else 4
-    query = f"SELECT DISTINCT substr({column}, 1, {width}) FROM {quote(plan.source.name)} WHERE {column} IS NOT NULL ORDER BY 1"
+    period = _period_sql(plan, plan.partition)
+    query = f"SELECT DISTINCT {period} FROM {quote(plan.source.name)} ORDER BY 1"
     found = [row[0].decode() if isinstance(row[0], bytes) else row[0] for row in source.execute(query)]
-    periods = [p for p in found if p[:4].isdigit() and p[:4] > "0000"]
     parts = []
-    for period in periods:
-        lower, upper = _bounds(period)
+    for name in found:
+        lower, upper = _bounds(name) if name is not None else (None, None)
         if upper is not None:
-            where = f"substr({column}, 1, {width}) = '{period}'"
-            parts.append(Part(_name(plan.name, period.replace("-", "_")), where, lower, upper))
-    listed = ", ".join(f"'{p.lower[:width]}'" for p in parts if p.lower)
-    rest = f"{column} IS NULL" + (f" OR substr({column}, 1, {width}) NOT IN ({listed})" if listed else " OR 1")
-    return (*parts, Part(_name(plan.name, "default"), rest))
+            parts.append(Part(_name(plan.name, name.replace("-", "_")), f"{period} = '{name}'", lower, upper))
+    listed = ", ".join(f"'{name}'" for name in found if name is not None and _bounds(name)[1] is not None)
+    rest = f"{period} IS NULL" + (f" OR {period} NOT IN ({listed})" if listed else " OR 1")
+    return (*parts, Part(_name(plan.name, "default"), f"({rest})"))
+
+
+def _period_sql(plan: TablePlan, partition: PartitionPlan) -> str:
+    """SQL for the period (``2025-07`` or ``2025``) that PostgreSQL will see in a row: that of the value as it is sent,
+    offsets applied; NULL where there is none, or where it goes to the quarantine."""
+    column = next(c for c in plan.columns if c.name == partition.column)
+    shape = column_shape(column.source_name, column.target, column.facts, quarantine_misfits=column.quarantine_misfits)
+    unit = "%Y-%m" if partition.unit is PartitionUnit.MONTH else "%Y"
+    if column.target.kind is Kind.DATE:
+        seconds = f"({shape.expression} + {DAYS_TO_2000}) * 86400"
+    else:
+        # Whole days first: division rounds towards zero, and years before 2000 are negative.
+        day = 86_400_000_000
+        seconds = (
+            f"(({shape.expression} + {DAYS_TO_2000 * day}) - (({shape.expression}) % {day} + {day}) % {day}) / 1000000"
+        )
+    return f"strftime('{unit}', {seconds}, 'unixepoch')"
 
 
 def create_partitions(
@@ -59,11 +78,12 @@ def create_partitions(
             bounds = sql.SQL("FOR VALUES FROM ({}) TO ({})").format(  # type: ignore[assignment]
                 sql.Literal(part.lower), sql.Literal(part.upper)
             )
-        connection.execute(
-            sql.SQL("CREATE TABLE {} PARTITION OF {} {}").format(
-                sql.Identifier(schema, part.table), sql.Identifier(schema, plan.name), bounds
+        with wanted(f"creating partition {part.table} of table {plan.name}"):
+            connection.execute(
+                sql.SQL("CREATE TABLE {} PARTITION OF {} {}").format(
+                    sql.Identifier(schema, part.table), sql.Identifier(schema, plan.name), bounds
+                )
             )
-        )
 
 
 def _only_parts(source: sqlite3.Connection, plan: TablePlan) -> Iterator[Part]:
@@ -83,7 +103,9 @@ def _bounds(period: str) -> tuple[str, str | None]:
 
 
 def _name(table: str, suffix: str) -> str:
-    """``<table>_p<suffix>``, cut to PostgreSQL's 63 bytes at a character."""
+    """``<table>_p<suffix>``; where that passes PostgreSQL's 63 bytes, cut and told apart by a digest of the name."""
     tail = f"_p{suffix}"
-    head = table.encode()[: 63 - len(tail)].decode(errors="ignore")
-    return head + tail
+    if len(table.encode()) + len(tail) <= _LONGEST_NAME:
+        return table + tail
+    tail = "_" + hashlib.sha256(table.encode()).hexdigest()[:8] + tail
+    return table.encode()[: _LONGEST_NAME - len(tail)].decode(errors="ignore") + tail

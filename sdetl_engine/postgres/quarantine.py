@@ -14,8 +14,9 @@ import psycopg
 from psycopg import sql
 
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
-from sdetl_engine.sqlite.fits import fits_sql
+from sdetl_engine.sqlite.addressing import row_key
 from sdetl_engine.sqlite.open import quote
+from sdetl_engine.sqlite.shape import fits_target_sql
 
 
 def schema_name(version: str) -> str:
@@ -58,14 +59,18 @@ def _fill_column(
 def _misfits(source: sqlite3.Connection, plan: TablePlan, column: ColumnPlan) -> Iterator[tuple[str, str, bytes]]:
     table = plan.source
     term = quote(column.source_name)
-    keys = [quote(name) for name in table.primary_key] or ["rowid"]
+    key = row_key(table)
+    names = tuple(quote(name) for name in table.primary_key) or (key.terms if key else ())
     query = (
-        f"SELECT typeof({term}), CAST({term} AS BLOB), {', '.join(keys)} FROM {quote(table.name)} "
-        f"WHERE {term} IS NOT NULL AND NOT {fits_sql(column.target.kind, term)}"
+        f"SELECT {', '.join((f'typeof({term})', term, *names))} FROM {quote(table.name)} NOT INDEXED "
+        f"WHERE {term} IS NOT NULL AND NOT {fits_target_sql(column.target, term)}"
+        + (f" ORDER BY {', '.join(key.terms)}" if key else "")
     )
-    for storage, raw, *key in source.execute(query):
-        shown = [part.decode(errors="backslashreplace") if isinstance(part, bytes) else part for part in key]
-        yield json.dumps(shown), storage.decode() if isinstance(storage, bytes) else storage, bytes(raw)
+    for storage, value, *row in source.execute(query):
+        shown = [part.decode(errors="backslashreplace") if isinstance(part, bytes) else part for part in row]
+        # SQLite's own text of a REAL keeps 15 digits, Python's keeps all.
+        raw = value if isinstance(value, bytes) else repr(value).encode()
+        yield json.dumps(shown), storage.decode() if isinstance(storage, bytes) else storage, raw
 
 
 def _create(connection: psycopg.Connection[Any], version: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sdetl_engine.findings import Choice, Finding, Severity
-from sdetl_engine.profiling.facts import ColumnFacts, TableFacts, TypeVerdict
+from sdetl_engine.findings import Evidence, Finding
+from sdetl_engine.profiling.facts import ColumnFacts, TableFacts, TypeVerdict, Witness
+from sdetl_engine.rules import RULES
+from sdetl_engine.values.encodings import visible
+from sdetl_engine.values.types import Kind
 
-_CHOICES = (Choice.MARK_MISSING, Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT)
+_Facts = Mapping[tuple[str, str], ColumnFacts]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Gauge:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BreakerVerdict:
-    """All gauges, and a halt for each reason."""
+    """All gauges, and a halt for each column that tripped one."""
 
     tripped: bool
     gauges: tuple[Gauge, ...]
@@ -39,31 +42,31 @@ def evaluate(
     max_mismatched_columns: float,
     max_corrupt_dates: float,
 ) -> BreakerVerdict:
-    """Measure both thresholds.  With no columns, or no rows, there is nothing to judge and nothing trips."""
+    """Measure both thresholds (shares, 0..1).  With no columns, or no rows, there is nothing to judge."""
     facts = {(t.table, c.column): c for t in tables for c in t.columns}
     judged = [v for v in verdicts if not v.left_out]
-    mismatched = [v for v in judged if v.mismatched]
-    share = len(mismatched) / len(judged) if judged else 0.0
-    columns = Gauge(
-        "mismatched columns",
-        share,
-        max_mismatched_columns,
-        share > max_mismatched_columns,
-        f"{len(mismatched)} of {len(judged)} columns",
-        f"{len(mismatched)} of {len(judged)} columns ({share:.1%}) do not hold what they are declared as; "
-        f"the limit is {max_mismatched_columns:.0%}",
-    )
+    columns = _column_gauge(judged, max_mismatched_columns)
     dates = _date_gauges(judged, facts, max_corrupt_dates)
     findings = [_dates_finding(v, facts[v.table, v.column], g) for v, g in dates if g.tripped]
     if columns.tripped:
-        findings += [_column_finding(v, facts[v.table, v.column], columns) for v in mismatched]
+        findings += [_column_finding(v, facts[v.table, v.column], columns) for v in judged if v.mismatched]
     gauges = (columns, *(g for _, g in dates))
     return BreakerVerdict(any(g.tripped for g in gauges), gauges, tuple(findings))
 
 
-def _date_gauges(
-    verdicts: Sequence[TypeVerdict], facts: dict[tuple[str, str], ColumnFacts], limit: float
-) -> list[tuple[TypeVerdict, Gauge]]:
+def _column_gauge(verdicts: Sequence[TypeVerdict], limit: float) -> Gauge:
+    name = "mismatched columns"
+    if not verdicts:
+        return Gauge(name, 0.0, limit, False, "no columns", "there are no columns: nothing to judge")
+    mismatched = sum(v.mismatched for v in verdicts)
+    share = mismatched / len(verdicts)
+    subject = f"{mismatched} of {len(verdicts)} columns"
+    said = f"{subject} ({share:.1%}) do not hold what they are declared as; the limit is {limit:.0%}"
+    return Gauge(name, share, limit, share > limit, subject, said)
+
+
+def _date_gauges(verdicts: Sequence[TypeVerdict], facts: _Facts, limit: float) -> list[tuple[TypeVerdict, Gauge]]:
+    """One gauge for every column that was asked for dates and has rows."""
     found = []
     for verdict in verdicts:
         column = facts[verdict.table, verdict.column]
@@ -78,10 +81,8 @@ def _date_gauges(
 
 def suspects(column: ColumnFacts) -> str:
     """How many of the trouble are a well-known mark, in words; empty when none is."""
-    if not column.missing_marks:
-        return ""
-    mark, count = max(column.missing_marks.items(), key=lambda item: item[1])
-    return f"; {count:,} of them are {mark!r}"
+    mark = likely_mark(column)
+    return "" if mark is None else f"; {column.missing_marks[mark]:,} of them are {mark!r}"
 
 
 def likely_mark(column: ColumnFacts) -> str | None:
@@ -92,43 +93,64 @@ def likely_mark(column: ColumnFacts) -> str | None:
 
 
 def mark_advice(column: ColumnFacts) -> str:
-    """What to do about values that cannot be read."""
+    """What to do about values that cannot be read, with the exact option."""
     mark = likely_mark(column)
     name = f"{column.table}.{column.column}"
-    if mark is None:
-        return f"correct the source, load the column as text (--set 'load.types.{name}=text') or leave it out"
-    return (
-        f"if {mark!r} means missing, say --null-marker '{name}={mark}'; or load the column as text, or fix the source"
-    )
+    as_text = f"load the column as text (--set 'load.types.{name}=text')"
+    if mark is not None:
+        return f"if {mark!r} means missing, say --null-marker '{name}={mark}'; or {as_text}, or fix the source"
+    if _is_numbers(column):
+        as_number = f"--set 'load.types.{name}={Kind.INTEGER}'"
+        return f"they are numbers, and a number is no date unasked: keep them with {as_number}, or fix the source"
+    return f"correct the source, {as_text} or leave it out (--set 'source.exclude_columns=[\"{name}\"]')"
+
+
+def evidence(witnesses: Sequence[Witness]) -> tuple[Evidence, ...]:
+    """Rows that show it: their keys, and their values with everything invisible made visible."""
+    return tuple(Evidence(f"rowid {w.rowid}" if w.rowid is not None else "", visible(w.value, 200)) for w in witnesses)
+
+
+def suggestion(column: ColumnFacts) -> str | None:
+    """The argument that :func:`mark_advice` proposes."""
+    return likely_mark(column) or (Kind.INTEGER.value if _is_numbers(column) else None)
+
+
+def _is_numbers(column: ColumnFacts) -> bool:
+    return 0 < column.present == column.integers
 
 
 def _dates_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> Finding:
+    rule = RULES["BREAKER-DATES"]
+    shown = column.dates.unreadable_witnesses if column.dates is not None else ()
     return Finding(
-        "BREAKER-DATES",
-        Severity.HALT,
+        rule.code,
+        rule.severity,
         f"{gauge.sentence}{suspects(column)}; the limit is {gauge.limit:.0%}",
         mark_advice(column),
         table=verdict.table,
         column=verdict.column,
         count=verdict.corrupt_dates,
         fraction=gauge.measured,
-        choices=_CHOICES,
-        suggestion=likely_mark(column),
+        choices=rule.choices,
+        suggestion=suggestion(column),
+        evidence=evidence(shown or column.misfit_witnesses),
     )
 
 
 def _column_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> Finding:
+    rule = RULES["BREAKER-COLUMNS"]
     name = f"{verdict.table}.{verdict.column}"
     return Finding(
-        "BREAKER-COLUMNS",
-        Severity.HALT,
-        f"{gauge.sentence}: {name} is declared {verdict.declared or 'without type'}, and {column.misfits:,} of its "
+        rule.code,
+        rule.severity,
+        f"{gauge.sentence}: {name} is declared {verdict.declared}, and {column.misfits:,} of its "
         f"{column.rows:,} values are something else{suspects(column)}",
         mark_advice(column),
         table=verdict.table,
         column=verdict.column,
         count=column.misfits,
         fraction=column.misfits / column.rows if column.rows else None,
-        choices=_CHOICES,
-        suggestion=likely_mark(column),
+        choices=rule.choices,
+        suggestion=suggestion(column),
+        evidence=evidence(column.misfit_witnesses),
     )

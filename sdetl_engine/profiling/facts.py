@@ -35,6 +35,9 @@ class SampleVerdict:
     confidence: float
     kinds: Mapping[Kind, int]
     missing_marks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    most_decimals: int | None = None
+    """Most digits behind the point of the sampled numbers of a NUMERIC column; None elsewhere, or where some are
+    infinite or texts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from sdetl_engine.findings import Choice, Evidence, Finding, Severity
-from sdetl_engine.profiling.breaker import likely_mark, mark_advice, suspects
-from sdetl_engine.profiling.facts import ColumnFacts, KeyFacts, TableFacts, TypeVerdict, Witness
-from sdetl_engine.profiling.jury import JuryVerdict, SettledBy
-from sdetl_engine.values.encodings import visible
+from sdetl_engine.findings import Finding, Severity
+from sdetl_engine.profiling.breaker import evidence, likely_mark, mark_advice, suggestion, suspects
+from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, KeyFacts, TableFacts, TypeVerdict, Witness
+from sdetl_engine.profiling.jury import JuryVerdict, SettledBy, outvoted
+from sdetl_engine.profiling.verdict import misfits_of
+from sdetl_engine.rules import RULES
+from sdetl_engine.values.declared import declared_target
 from sdetl_engine.values.schema import Schema
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 
 Juries = Mapping[tuple[str, str], JuryVerdict]
-_TYPED_CHOICES = (Choice.QUARANTINE, Choice.MARK_MISSING, Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT, Choice.ACCEPT)
+
+SENTINELS: tuple[str, ...] = ("0001-01-01", "1899-12-30", "1900-01-01", "1970-01-01", "2099-12-31", "9999-12-31")
+"""Days that programs write where they have none: the zero of Excel, of Unix, of .NET, and ends of time."""
+_MOST_LISTED = 4
+_NUMBERS = frozenset({Kind.INTEGER, Kind.DOUBLE, Kind.NUMERIC})
 
 
 def findings_of_profile(
@@ -26,7 +33,11 @@ def findings_of_profile(
     juries: Juries,
     relation_facts: Sequence[KeyFacts],
 ) -> tuple[Finding, ...]:
-    """Everything worth saying, table by table, column by column."""
+    """Everything worth saying, table by table, column by column.
+
+    ``juries`` by table and column, for columns that were asked for dates.  What the circuit breaker has to say is
+    not among it (``profiling.breaker``).
+    """
     facts = {(t.table, c.column): c for t in tables for c in t.columns}
     found: list[Finding] = []
     for table in tables:
@@ -34,321 +45,351 @@ def findings_of_profile(
     for verdict in verdicts:
         if not verdict.left_out:
             column = facts[verdict.table, verdict.column]
-            found += _of_dates(column, verdict, juries.get((verdict.table, verdict.column)))
-            found += _of_values(column, verdict)
-            found += _of_texts(column, verdict)
-            found += _of_empties(column, verdict, schema)
+            subject = _Subject(column, verdict, juries.get((verdict.table, verdict.column)))
+            found += _of_dates(subject)
+            found += _of_type(subject)
+            found += _of_texts(subject)
+            found += _of_empties(subject, schema)
     found += [_of_relation(r) for r in relation_facts if r.orphan_rows]
     return tuple(found)
 
 
-def _finding(
-    rule: str,
-    severity: Severity,
-    column: ColumnFacts,
-    count: int,
-    message: str,
-    advice: str,
-    choices: tuple[Choice, ...] = (Choice.ACCEPT,),
-    suggestion: str | None = None,
-    witnesses: Sequence[Witness] = (),
-) -> Finding:
-    return Finding(
-        rule,
-        severity,
-        message,
-        advice,
-        table=column.table,
-        column=column.column,
-        count=count,
-        fraction=count / column.rows if column.rows else None,
-        choices=choices,
-        suggestion=suggestion,
-        evidence=tuple(
-            Evidence(f"rowid {w.rowid}" if w.rowid is not None else "", visible(w.value, 200)) for w in witnesses
-        ),
-    )
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Subject:
+    """One column that has something to say."""
+
+    facts: ColumnFacts
+    verdict: TypeVerdict
+    jury: JuryVerdict | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.facts.table}.{self.facts.column}"
+
+    @property
+    def kind(self) -> Kind:
+        return TargetType.parse(self.verdict.chosen).kind
+
+    def set_type(self, name: str) -> str:
+        """The option that gives the column another type."""
+        return f"--set 'load.types.{self.name}={name}'"
+
+    def finding(
+        self,
+        rule: str,
+        count: int,
+        message: str,
+        advice: str = "nothing to do",
+        *,
+        severity: Severity | None = None,
+        suggestion: str | None = None,
+        witnesses: Sequence[Witness] = (),
+    ) -> Finding:
+        """A finding about the column; severity and choices are the rule's."""
+        return Finding(
+            rule,
+            severity or RULES[rule].severity,
+            message,
+            advice,
+            table=self.facts.table,
+            column=self.facts.column,
+            count=count,
+            fraction=count / self.facts.rows if self.facts.rows else None,
+            choices=RULES[rule].choices,
+            suggestion=suggestion,
+            evidence=evidence(witnesses),
+        )
+
+
+# Tables, keys, relations
 
 
 def _of_table(table: TableFacts) -> Iterator[Finding]:
     if table.rows == 0:
-        yield Finding("TABLE-EMPTY", Severity.INFO, f"{table.table} holds no rows", "nothing to do", table=table.table)
+        yield _table_finding("TABLE-EMPTY", table.table, 0, 0, f"{table.table} holds no rows", "nothing to do")
     if table.duplicate_rows:
-        yield Finding(
-            "ROW-DUPLICATE",
-            Severity.WARNING,
-            f"{table.duplicate_rows:,} rows of {table.table} equal an earlier row in every column",
-            "they are loaded as they are; remove them in the source if they are not meant",
-            table=table.table,
-            count=table.duplicate_rows,
-            fraction=table.duplicate_rows / table.rows,
-            choices=(Choice.ACCEPT,),
-        )
+        said = f"{table.duplicate_rows:,} rows of {table.table} equal an earlier row in every column"
+        advice = "they are loaded as they are; remove them in the source if they are not meant"
+        yield _table_finding("ROW-DUPLICATE", table.table, table.duplicate_rows, table.rows, said, advice)
     for key in table.keys:
         yield from _of_key(key)
 
 
 def _of_key(key: KeyFacts) -> Iterator[Finding]:
     name = f"{key.kind} key of {key.table} ({', '.join(key.columns)})"
+    column = _only(key.columns)
     if key.kind == "primary" and key.null_rows:
-        yield Finding(
-            "KEY-NULL",
-            Severity.REVIEW,
-            f"the {name} is NULL in {key.null_rows:,} rows; PostgreSQL allows no NULL in a primary key",
-            "agree to load the table without its primary key, or fill the keys in the source",
-            table=key.table,
-            column=key.columns[0] if len(key.columns) == 1 else None,
-            count=key.null_rows,
-            choices=(Choice.ACCEPT,),
-        )
+        said = f"the {name} is NULL in {key.null_rows:,} rows; PostgreSQL allows no NULL in a primary key"
+        advice = "agree to load the table without its primary key, or fill the keys in the source"
+        yield _table_finding("KEY-NULL", key.table, key.null_rows, key.rows, said, advice, column)
     if key.duplicate_rows:
-        yield Finding(
-            "KEY-DUPLICATE",
-            Severity.REVIEW,
-            f"the {name} occurs more than once in {key.duplicate_rows:,} rows",
-            "agree to load the table without that key, or remove the duplicates in the source",
-            table=key.table,
-            column=key.columns[0] if len(key.columns) == 1 else None,
-            count=key.duplicate_rows,
-            choices=(Choice.ACCEPT,),
-        )
-
-
-def _of_dates(column: ColumnFacts, verdict: TypeVerdict, jury: JuryVerdict | None) -> Iterator[Finding]:
-    dates = column.dates
-    if dates is None:
-        return
-    name = f"{column.table}.{column.column}"
-    is_date = TargetType.parse(verdict.chosen).kind in DATE_KINDS
-    wanted = is_date or verdict.declared_kind in DATE_KINDS or verdict.observed in DATE_KINDS
-    if jury is not None and wanted and dates.iso + dates.convertible:
-        yield from _of_order(column, jury)
-    if is_date and verdict.corrupt_dates:
-        yield _finding(
-            "DATE-CORRUPT",
-            Severity.REVIEW,
-            column,
-            verdict.corrupt_dates,
-            f"{verdict.corrupt_dates:,} of {column.rows:,} values ({verdict.corrupt_dates / column.rows:.2%}) in {name} "
-            f"cannot be read as a date{suspects(column)}; they go to the quarantine",
-            mark_advice(column),
-            _TYPED_CHOICES,
-            likely_mark(column),
-            dates.unreadable_witnesses,
-        )
-    if is_date and dates.convertible:
-        shapes = ", ".join(
-            f"{count:,} {shape}" for shape, count in sorted(dates.shapes.items(), key=lambda i: -i[1])[:4]
-        )
-        yield _finding(
-            "DATE-TO-ISO",
-            Severity.INFO,
-            column,
-            dates.convertible,
-            f"{dates.convertible:,} dates of {name} are rewritten to ISO ({shapes})",
-            "nothing to do: each is in the ledger",
-            witnesses=dates.convertible_witnesses,
-        )
-    if is_date and dates.future:
-        yield _finding(
-            "DATE-FUTURE",
-            Severity.WARNING,
-            column,
-            dates.future,
-            f"{dates.future:,} dates of {name} lie in the future, the latest {dates.latest}",
-            "they are loaded as they are; correct them in the source if they are typing errors",
-        )
-    if dates.with_offset and dates.with_offset < dates.iso + dates.convertible and wanted:
-        yield _finding(
-            "DATE-ZONES-MIXED",
-            Severity.REVIEW,
-            column,
-            dates.with_offset,
-            f"{dates.with_offset:,} dates of {name} have a time zone and the others have none; the column stays text",
-            "agree, or give all of them a zone in the source",
-            (Choice.ACCEPT, Choice.SET_TYPE, Choice.LEAVE_OUT),
-        )
-
-
-def _of_order(column: ColumnFacts, jury: JuryVerdict) -> Iterator[Finding]:
-    dates = column.dates
-    assert dates is not None
-    name = f"{column.table}.{column.column}"
-    choices = (Choice.DAY_FIRST, Choice.MONTH_FIRST, Choice.LOAD_AS_TEXT, Choice.ACCEPT)
-    witnesses = (*dates.day_first_witnesses[:5], *dates.month_first_witnesses[:5])
-    options = f"say --set 'clean.day_first=[\"{name}\"]' or clean.month_first; until then the column stays text"
-    if jury.settled_by is SettledBy.NOBODY:
-        rule = "DATE-ORDER-CONFLICT" if jury.conflict else "DATE-ORDER-UNDECIDED"
-        count = dates.either if not jury.conflict else min(dates.day_first_only, dates.month_first_only)
-        said = f"day and month of {name} cannot be told apart: {jury.sentence}"
-        yield _finding(rule, Severity.REVIEW, column, count, said, options, choices, None, witnesses)
-    elif jury.settled_by is not SettledBy.NOTHING_TO_SETTLE:
-        word = "day first" if jury.day_first else "month first"
-        yield _finding(
-            "DATE-ORDER",
-            Severity.INFO,
-            column,
-            dates.either,
-            f"{name} is read {word}: {jury.sentence}",
-            "nothing to do",
-            choices,
-            None,
-            witnesses,
-        )
-
-
-def _of_values(column: ColumnFacts, verdict: TypeVerdict) -> Iterator[Finding]:
-    name = f"{column.table}.{column.column}"
-    kind = TargetType.parse(verdict.chosen).kind
-    if verdict.mismatched:
-        yield _finding(
-            "TYPE-MISMATCH",
-            Severity.REVIEW,
-            column,
-            column.misfits,
-            f"{name} is declared {verdict.declared}, but {column.misfits:,} of its {column.rows:,} values are something "
-            f"else{suspects(column)}; the column is loaded as {verdict.chosen}",
-            mark_advice(column),
-            (Choice.ACCEPT, Choice.MARK_MISSING, Choice.LEAVE_OUT, Choice.SET_TYPE),
-            likely_mark(column),
-            column.misfit_witnesses,
-        )
-    elif column.misfits and kind is column.proposed and kind not in DATE_KINDS and kind is not Kind.TEXT:
-        yield _finding(
-            "TYPE-RESIDUE",
-            Severity.REVIEW,
-            column,
-            column.misfits,
-            f"{column.misfits:,} of {column.rows:,} values in {name} are no {verdict.chosen}{suspects(column)}; "
-            "they go to the quarantine",
-            mark_advice(column),
-            _TYPED_CHOICES,
-            likely_mark(column),
-            column.misfit_witnesses,
-        )
-    elif (
-        verdict.declared_kind is not None
-        and verdict.declared_kind is not kind
-        and column.present
-        and kind not in DATE_KINDS
-    ):
-        yield _finding(
-            "TYPE-WIDENED",
-            Severity.INFO,
-            column,
-            column.misfits,
-            f"{name} is declared {verdict.declared} and becomes {verdict.chosen}: {verdict.reason}",
-            f"nothing to do, or --set 'load.types.{name}=TYPE'",
-            (Choice.ACCEPT, Choice.SET_TYPE),
-        )
-    if column.reals and column.whole_reals == column.reals and kind is Kind.DOUBLE:
-        yield _finding(
-            "WHOLE-REALS",
-            Severity.INFO,
-            column,
-            column.whole_reals,
-            f"every number of {name} is whole, but stored as REAL: probably an id beside NULLs",
-            f"--set 'load.types.{name}=bigint' makes integers of them",
-            (Choice.ACCEPT, Choice.SET_TYPE),
-            "bigint",
-        )
-
-
-def _of_texts(column: ColumnFacts, verdict: TypeVerdict) -> Iterator[Finding]:
-    name = f"{column.table}.{column.column}"
-    is_text = TargetType.parse(verdict.chosen).kind is Kind.TEXT
-    told = (Choice.ACCEPT,)
-    if is_text and column.misfits and not verdict.mismatched and column.proposed is Kind.TEXT:
-        broken = column.with_nul + column.invalid_utf8
-        yield _finding(
-            "TEXT-UNLOADABLE",
-            Severity.REVIEW,
-            column,
-            column.misfits,
-            f"{column.misfits:,} texts of {name} cannot stand in PostgreSQL as they are "
-            f"({column.with_nul:,} with a NUL character, {column.invalid_utf8:,} not UTF-8"
-            + (f", {column.misfits - broken:,} other" if column.misfits > broken else "")
-            + "); they go to the quarantine with their bytes",
-            f"agree, or load the bytes: --set 'load.types.{name}=bytea'",
-            (Choice.QUARANTINE, Choice.SET_TYPE, Choice.LEAVE_OUT, Choice.ACCEPT),
-            "bytea",
-            column.misfit_witnesses,
-        )
-    if column.missing_marks and is_text and not verdict.mismatched:
-        listed = ", ".join(
-            f"{count:,} {mark!r}" for mark, count in sorted(column.missing_marks.items(), key=lambda i: -i[1])[:4]
-        )
-        mark = likely_mark(column)
-        yield _finding(
-            "MISSING-MARK",
-            Severity.INFO,
-            column,
-            sum(column.missing_marks.values()),
-            f"{name} holds values that often mean missing: {listed}",
-            f"if they do, say --null-marker '{name}={mark}'",
-            (Choice.MARK_MISSING, Choice.ACCEPT),
-            mark,
-        )
-    if is_text and column.leading_zeros:
-        said = f"{column.leading_zeros:,} values of {name} are digits with a leading zero; they stay text, unchanged"
-        yield _finding("LEADING-ZEROS", Severity.INFO, column, column.leading_zeros, said, "nothing to do", told)
-    if column.with_controls:
-        said = f"{column.with_controls:,} texts of {name} hold control characters; they are loaded unchanged"
-        yield _finding("TEXT-CONTROL", Severity.INFO, column, column.with_controls, said, "nothing to do", told)
-
-
-def _of_empties(column: ColumnFacts, verdict: TypeVerdict, schema: Schema) -> Iterator[Finding]:
-    kind = TargetType.parse(verdict.chosen).kind
-    if not column.empties or kind in (Kind.TEXT, Kind.BYTES):
-        return
-    declared = schema.table(column.table).column(column.column)
-    name = f"{column.table}.{column.column}"
-    if declared.not_null:
-        yield _finding(
-            "EMPTY-NOT-NULL",
-            Severity.REVIEW,
-            column,
-            column.empties,
-            f"{column.empties:,} values of {name} are empty, the column is NOT NULL and a {verdict.chosen} cannot be empty",
-            f"load it as text: --set 'load.types.{name}=text', or fill it in the source",
-            (Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT, Choice.QUARANTINE, Choice.ACCEPT),
-        )
-        return
-    yield _finding(
-        "EMPTY-TO-NULL",
-        Severity.INFO,
-        column,
-        column.empties,
-        f"{column.empties:,} empty values of {name} become NULL",
-        "nothing to do: each is in the ledger",
-    )
+        said = f"{key.duplicate_rows:,} rows repeat the {name} of an earlier one"
+        advice = "agree to load the table without that key, or remove the duplicates in the source"
+        yield _table_finding("KEY-DUPLICATE", key.table, key.duplicate_rows, key.rows, said, advice, column)
 
 
 def _of_relation(relation: KeyFacts) -> Finding:
     ends = f"{relation.table}.{', '.join(relation.columns)} -> {relation.parent}.{', '.join(relation.parent_columns)}"
     present = relation.rows - relation.null_rows
     share = relation.orphan_rows / present if present else 0.0
-    counted = f"{relation.orphan_rows:,} of {present:,} rows ({share:.1%}) of {ends} have no parent in this file"
+    said = f"{relation.orphan_rows:,} of {present:,} rows ({share:.1%}) of {ends} have no parent in this file"
     if relation.origin == "declared":
-        severity, rule, advice = (
-            Severity.WARNING,
-            "FK-ORPHANS",
-            "they are loaded; the foreign key is created NOT VALID, so that new rows are checked",
-        )
+        rule, advice = "FK-ORPHANS", "they are loaded; the foreign key is created NOT VALID: new rows are checked"
     else:
-        severity, rule, advice = (
-            Severity.INFO,
-            "RELATION-ORPHANS",
-            "they are loaded; usual where the file is an excerpt",
-        )
+        rule, advice = "RELATION-ORPHANS", "they are loaded; usual where the file is an excerpt"
+    return _table_finding(rule, relation.table, relation.orphan_rows, present, said, advice, _only(relation.columns))
+
+
+def _table_finding(
+    rule: str, table: str, count: int, rows: int, message: str, advice: str, column: str | None = None
+) -> Finding:
     return Finding(
         rule,
-        severity,
-        counted,
+        RULES[rule].severity,
+        message,
         advice,
-        table=relation.table,
-        column=relation.columns[0] if len(relation.columns) == 1 else None,
-        count=relation.orphan_rows,
-        fraction=share,
-        choices=(Choice.ACCEPT,),
+        table=table,
+        column=column,
+        count=count,
+        fraction=count / rows if rows else None,
+        choices=RULES[rule].choices,
     )
+
+
+def _only(columns: Sequence[str]) -> str | None:
+    return columns[0] if len(columns) == 1 else None
+
+
+# Dates
+
+
+def _of_dates(subject: _Subject) -> Iterator[Finding]:
+    dates, verdict = subject.facts.dates, subject.verdict
+    if dates is None:
+        return
+    is_date = subject.kind in DATE_KINDS
+    if is_date or verdict.declared_kind in DATE_KINDS or _reads_as_dates(subject):
+        yield from _of_order(subject, dates)
+        yield from _of_zones(subject, dates)
+    if is_date:
+        yield from _of_corrupt_dates(subject, dates)
+        yield from _of_iso(subject, dates)
+        yield from _of_moments(subject, dates)
+
+
+def _reads_as_dates(subject: _Subject) -> bool:
+    """True for a text column that would be dates, were there not something that the operator has to settle."""
+    return subject.verdict.observed in DATE_KINDS and "part of a key" not in subject.verdict.reason
+
+
+def _of_order(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+    jury = subject.jury
+    if jury is None or jury.settled_by is SettledBy.NOTHING_TO_SETTLE or not dates.iso + dates.convertible:
+        return
+    witnesses = (*dates.day_first_witnesses[:5], *dates.month_first_witnesses[:5])
+    if jury.settled_by is not SettledBy.NOBODY:
+        if dates.either:
+            order = "day first" if jury.day_first else "month first"
+            said = f"{subject.name} is read {order}: {jury.sentence}"
+            yield subject.finding("DATE-ORDER", dates.either, said, witnesses=witnesses)
+        return
+    option = f"--set 'clean.{{}}=[\"{subject.name}\"]'"
+    options = f"decide with {option.format('day_first')} or {option.format('month_first')}; until then it stays text"
+    if jury.conflict:
+        fewer = min(dates.day_first_only, dates.month_first_only)
+        said = f"{subject.name} holds dates of both orders: {jury.sentence}"
+        advice = f"{options}; the {fewer:,} or more of the other order then count as no dates"
+        yield subject.finding("DATE-ORDER-CONFLICT", fewer, said, advice, witnesses=witnesses)
+    else:
+        said = f"day and month of {subject.name} cannot be told apart: {jury.sentence}"
+        yield subject.finding(
+            "DATE-ORDER-UNDECIDED", dates.either, said, options, witnesses=dates.convertible_witnesses[:5]
+        )
+
+
+def _of_zones(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+    if subject.kind not in DATE_KINDS and 0 < dates.with_offset < dates.iso + dates.convertible:
+        others = dates.iso + dates.convertible - dates.with_offset
+        said = (
+            f"{dates.with_offset:,} dates of {subject.name} have a time zone and {others:,} have none; "
+            f"the column stays {subject.verdict.chosen}"
+        )
+        advice = "agree, or give all of them a zone in the source"
+        yield subject.finding("DATE-ZONES-MIXED", min(dates.with_offset, others), said, advice)
+
+
+def _of_corrupt_dates(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+    corrupt, facts = subject.verdict.corrupt_dates, subject.facts
+    if not corrupt:
+        return
+    said = (
+        f"{corrupt:,} of {facts.rows:,} values ({corrupt / facts.rows:.2%}) in {subject.name} cannot be read as a date"
+    )
+    losers = outvoted(dates, subject.jury)
+    if losers:
+        said += f"; {losers:,} of them have day and month the other way round"
+    against = dates.month_first_witnesses if subject.verdict.day_first else dates.day_first_witnesses
+    yield subject.finding(
+        "DATE-CORRUPT",
+        corrupt,
+        f"{said}{suspects(facts)}; they go to the quarantine",
+        mark_advice(facts),
+        suggestion=likely_mark(facts),
+        witnesses=(*dates.unreadable_witnesses, *(against if losers else ()), *facts.misfit_witnesses)[:20],
+    )
+
+
+def _of_iso(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+    rewritten = dates.convertible - outvoted(dates, subject.jury)
+    if rewritten <= 0:
+        return
+    ordered = sorted(((count, shape) for shape, count in dates.shapes.items() if count), reverse=True)
+    shapes = ", ".join(f"{count:,} {shape}" for count, shape in ordered[:_MOST_LISTED])
+    said = f"{rewritten:,} dates of {subject.name} are rewritten to ISO ({shapes})"
+    advice = "nothing to do: each is in the ledger"
+    yield subject.finding("DATE-TO-ISO", rewritten, said, advice, witnesses=dates.convertible_witnesses)
+
+
+def _of_moments(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+    if dates.future:
+        said = f"{dates.future:,} dates of {subject.name} lie in the future, the latest {dates.latest}"
+        advice = "they are loaded as they are; correct them in the source if they are typing errors"
+        yield subject.finding("DATE-FUTURE", dates.future, said, advice)
+    for place, end in (("earliest", dates.earliest), ("latest", dates.latest)):
+        if end is not None and end[:10] in SENTINELS:
+            said = f"the {place} date of {subject.name} is {end[:10]}, which often stands for no date at all"
+            advice = f"if it does, say --null-marker '{subject.name}={end}' for each way it is written"
+            yield subject.finding("DATE-SENTINEL", 1, said, advice, suggestion=end)
+
+
+# Types
+
+
+def _of_type(subject: _Subject) -> Iterator[Finding]:
+    facts, verdict, kind = subject.facts, subject.verdict, subject.kind
+    misfits = misfits_of(facts, kind) if facts.present else 0
+    if verdict.mismatched:
+        said = (
+            f"{subject.name} is declared {verdict.declared}, but {facts.misfits:,} of its {facts.rows:,} values are "
+            f"something else{suspects(facts)}; the column is loaded as {verdict.chosen}"
+        )
+        yield subject.finding(
+            "TYPE-MISMATCH",
+            facts.misfits,
+            said,
+            mark_advice(facts),
+            suggestion=suggestion(facts),
+            witnesses=facts.misfit_witnesses,
+        )
+    elif misfits and kind not in DATE_KINDS and kind is not Kind.TEXT:
+        share = misfits / facts.rows
+        said = f"{misfits:,} of {facts.rows:,} values ({share:.2%}) in {subject.name} are no {verdict.chosen}"
+        yield subject.finding(
+            "TYPE-RESIDUE",
+            misfits,
+            f"{said}{suspects(facts)}; they go to the quarantine",
+            mark_advice(facts),
+            suggestion=likely_mark(facts),
+            witnesses=facts.misfit_witnesses,
+        )
+    else:
+        yield from _of_widening(subject)
+    if kind is Kind.DOUBLE and facts.reals and facts.whole_reals == facts.reals:
+        said = f"every number of {subject.name} is whole, but stored as REAL: probably an id beside NULLs"
+        advice = f"nothing to do, or {subject.set_type('bigint')} makes integers of them"
+        yield subject.finding("WHOLE-REALS", facts.whole_reals, said, advice, suggestion="bigint")
+
+
+def _of_widening(subject: _Subject) -> Iterator[Finding]:
+    """Another type than declared, or one for values of several kinds."""
+    facts, verdict, kind = subject.facts, subject.verdict, subject.kind
+    if not facts.present:
+        return
+    advice = f"nothing to do, or {subject.set_type('TYPE')}"
+    if verdict.declared_kind is None or kind is Kind.BYTES:
+        stored = {
+            "integers": facts.integers,
+            "reals": facts.reals,
+            "texts": facts.texts - facts.empties,
+            "BLOBs": facts.blobs,
+        }
+        kinds = [f"{count:,} {name}" for name, count in stored.items() if count]
+        if len(kinds) > 1 and kind not in _NUMBERS:
+            said = f"{subject.name} holds {', '.join(kinds)}; it becomes {verdict.chosen}, which holds all of them"
+            yield subject.finding("TYPE-MIXED", facts.present, said, advice)
+            return
+    declared = declared_target(verdict.declared)
+    if declared is not None and declared.sql != verdict.chosen and kind not in DATE_KINDS:
+        said = f"{subject.name} is declared {verdict.declared} and becomes {verdict.chosen}: {verdict.reason}"
+        yield subject.finding("TYPE-WIDENED", misfits_of(facts, declared.kind), said, advice)
+
+
+# Texts and what stands for missing
+
+
+def _of_texts(subject: _Subject) -> Iterator[Finding]:
+    facts, is_text = subject.facts, subject.kind is Kind.TEXT
+    if is_text and not subject.verdict.mismatched:
+        yield from _of_unloadable(subject)
+        yield from _of_marks(subject)
+    if is_text and facts.leading_zeros:
+        said = f"{facts.leading_zeros:,} values of {subject.name} are digits with a leading zero; they stay text, unchanged"
+        yield subject.finding("LEADING-ZEROS", facts.leading_zeros, said)
+    if is_text and facts.with_controls:
+        said = f"{facts.with_controls:,} texts of {subject.name} hold control characters; they are loaded unchanged"
+        yield subject.finding("TEXT-CONTROL", facts.with_controls, said)
+
+
+def _of_unloadable(subject: _Subject) -> Iterator[Finding]:
+    facts = subject.facts
+    count = misfits_of(facts, Kind.TEXT)
+    if not count:
+        return
+    causes = {
+        "with a NUL character": facts.with_nul,
+        "not UTF-8": facts.invalid_utf8,
+        "binary": facts.blobs,
+    }
+    listed = ", ".join(f"{n:,} {cause}" for cause, n in causes.items() if n)
+    yield subject.finding(
+        "TEXT-UNLOADABLE",
+        count,
+        f"{count:,} values of {subject.name} cannot stand in PostgreSQL as text ({listed}); "
+        "they go to the quarantine with their bytes",
+        f"agree, or load the bytes: {subject.set_type('bytea')}",
+        suggestion="bytea",
+        witnesses=facts.misfit_witnesses,
+    )
+
+
+def _of_marks(subject: _Subject) -> Iterator[Finding]:
+    """Marks in a column that ends as text: told, but asked about where they alone keep it from a better type."""
+    facts, mark = subject.facts, likely_mark(subject.facts)
+    if mark is None:
+        return
+    ordered = sorted(((count, text) for text, count in facts.missing_marks.items()), reverse=True)
+    listed = ", ".join(f"{count:,} {text!r}" for count, text in ordered[:_MOST_LISTED])
+    total = sum(facts.missing_marks.values())
+    said = f"{total:,} of {facts.rows:,} values of {subject.name} often mean missing: {listed}"
+    severity = None
+    if facts.proposed is not Kind.TEXT and facts.misfits == total:
+        said += f"; but for them the column would be {facts.proposed}"
+        severity = Severity.REVIEW
+    advice = f"if they do, say --null-marker '{subject.name}={mark}'"
+    yield subject.finding("MISSING-MARK", total, said, advice, severity=severity, suggestion=mark)
+
+
+def _of_empties(subject: _Subject, schema: Schema) -> Iterator[Finding]:
+    facts = subject.facts
+    if not facts.empties or subject.kind in (Kind.TEXT, Kind.BYTES):
+        return
+    if schema.table(facts.table).column(facts.column).not_null:
+        said = (
+            f"{facts.empties:,} values of {subject.name} are empty, the column is NOT NULL and a "
+            f"{subject.verdict.chosen} cannot be empty"
+        )
+        advice = f"load it as text: {subject.set_type('text')}, or fill it in the source"
+        yield subject.finding("EMPTY-NOT-NULL", facts.empties, said, advice)
+    else:
+        said = f"{facts.empties:,} empty values of {subject.name} become NULL"
+        yield subject.finding("EMPTY-TO-NULL", facts.empties, said, "nothing to do: each is in the ledger")

@@ -8,7 +8,6 @@ it loses nothing.
 from __future__ import annotations
 
 import dataclasses
-from decimal import Decimal, InvalidOperation
 
 from sdetl_engine.profiling.facts import ColumnFacts, SampleVerdict, TypeVerdict
 from sdetl_engine.profiling.jury import JuryVerdict, SettledBy, outvoted
@@ -266,33 +265,29 @@ def _numeric(case: _Case, declared: TargetType) -> _Chosen:
     """``numeric(p,s)`` only where it is proved that it changes no value: PostgreSQL would round to ``s`` digits."""
     if declared.precision is None:
         return _Chosen(declared, "every value is a number")
-    if _fits_size(case.facts, declared.precision, declared.scale or 0):
+    if _fits_size(case, declared.precision, declared.scale or 0):
         return _Chosen(declared, f"every value fits {declared}")
     return _Chosen(TargetType(Kind.NUMERIC), f"not every value is known to fit {declared}: kept with all its digits")
 
 
-def _fits_size(facts: ColumnFacts, precision: int, scale: int) -> bool:
-    whole = precision - scale
-    largest = [facts.smallest_integer, facts.largest_integer, facts.smallest_real, facts.largest_real]
-    if _strangers(facts) or any(abs(n) >= 10**whole for n in largest if n is not None):
+def _fits_size(case: _Case, precision: int, scale: int) -> bool:
+    facts = case.facts
+    whole = 10 ** (precision - scale)
+    ends = [facts.smallest_integer, facts.largest_integer, facts.smallest_real, facts.largest_real]
+    if _strangers(facts) or any(abs(n) >= whole for n in ends if n is not None):
         return False
-    decimals = _most_decimals(facts)
+    decimals = _most_decimals(case)
     return decimals is not None and decimals <= scale
 
 
-def _most_decimals(facts: ColumnFacts) -> int | None:
+def _most_decimals(case: _Case) -> int | None:
     """Most digits behind the point, where that is known of every value."""
+    facts = case.facts
     if facts.most_decimals is not None:
         return facts.most_decimals
     if facts.whole_reals == facts.reals:
         return 0
-    if facts.few_values is None:
-        return None
-    try:
-        exponents = [Decimal(value).normalize().as_tuple().exponent for value in facts.few_values if value]
-    except InvalidOperation:
-        return None
-    return max((-e for e in exponents if isinstance(e, int)), default=0)
+    return case.sample.most_decimals if case.sample.rows >= facts.rows else None
 
 
 def _is_integral(facts: ColumnFacts) -> bool:

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from sdetl_engine.findings import Choice, Finding, Severity
-from sdetl_engine.quality.score import Score
+from sdetl_engine.findings import Finding
+from sdetl_engine.quality.score import Receipt, Score
+from sdetl_engine.rules import RULES
+
+_MOST_CAUSES = 3
 
 
 def gate(after: Score, *, halt_score: float, min_score: float) -> tuple[Finding, ...]:
-    """A halt when the score is under one of the limits, naming what costs most and what fixing it wins back."""
-    if after.total >= min_score:
-        return ()
-    rule, limit = ("SCORE-HALT", halt_score) if after.total < halt_score else ("SCORE-LOW", min_score)
-    causes = "; ".join(f"{r.sentence} (-{r.points:.1f})" for r in after.receipts[:3])
+    """A halt when the score (0..100) is under one of the limits, naming what costs most and what fixing it wins back.
+
+    Under ``halt_score`` it is SCORE-HALT, else under ``min_score`` SCORE-LOW; a score at its limit passes.
+    """
+    if after.total < halt_score:
+        return (_finding("SCORE-HALT", after, halt_score),)
+    if after.total < min_score:
+        return (_finding("SCORE-LOW", after, min_score),)
+    return ()
+
+
+def _finding(code: str, after: Score, limit: float) -> Finding:
+    rule = RULES[code]
     worst = after.receipts[0] if after.receipts else None
-    advice = (
-        f"fixing {worst.table}{'.' + worst.column if worst.column else ''} alone wins back {worst.win_back:.1f} points"
-        if worst
-        else "there was nothing to assess; check that this is the right file"
+    causes = "; ".join(f"{r.sentence} (-{r.points:.1f})" for r in after.receipts[:_MOST_CAUSES])
+    found = f"the quality score after cleaning is {after.total:.1f}, under the limit of {limit:g}"
+    return Finding(
+        code,
+        rule.severity,
+        f"{found}: {causes or 'there was nothing to assess'}",
+        f"{_advice(worst)}; or set {rule.threshold}",
+        table=worst.table if worst else None,
+        column=worst.column if worst else None,
+        count=worst.count if worst else 0,
+        choices=rule.choices,
     )
-    return (
-        Finding(
-            rule,
-            Severity.HALT,
-            f"the quality score after cleaning is {after.total:.1f}, under the limit of {limit:g}: "
-            + (causes or "no table holds a row, so there was nothing to assess"),
-            f"{advice}; or set gates.min_score",
-            table=worst.table if worst else None,
-            column=worst.column if worst else None,
-            count=worst.count if worst else 0,
-            choices=(Choice.MARK_MISSING, Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT),
-        ),
-    )
+
+
+def _advice(worst: Receipt | None) -> str:
+    if worst is None:
+        return "check that this is the right file"
+    place = f"{worst.table}.{worst.column}" if worst.column else worst.table
+    return f"fixing {place} alone wins back {worst.win_back:.1f} points"

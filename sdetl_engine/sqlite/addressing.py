@@ -70,17 +70,27 @@ def key_text(table: Table, key: RowKey, alias: str) -> str:
     return f"json_array({', '.join(shown)})"
 
 
-def windows(connection: sqlite3.Connection, table: Table, key: RowKey, schema: str = "main") -> Iterator[Window]:
-    """The table in windows of `ROWS_PER_WINDOW` rows in the order of rowids; without rowids as one.
-
-    The next window is looked up when it is asked for, from where the last one ended.
-    """
+def windows(
+    connection: sqlite3.Connection, table: Table, key: RowKey, rows: int, schema: str = "main"
+) -> Iterator[Window]:
+    """A table of ``rows`` rows in windows of `ROWS_PER_WINDOW` in the order of rowids; without rowids as one."""
     source = f"{schema}.{quote(table.name)}"
-    if not key.is_rowid:
-        (rows,) = connection.execute(f"SELECT count(*) FROM {source}").fetchone()
+    if not key.is_rowid or not rows:
         yield Window(None, None, rows)
         return
     term = key.terms[0]
+    (low,) = connection.execute(f"SELECT min({term}) FROM {source}").fetchone()
+    (high,) = connection.execute(f"SELECT max({term}) FROM {source}").fetchone()
+    if high - low + 1 == rows:
+        for first in range(low, high + 1, ROWS_PER_WINDOW):
+            last = min(high, first + ROWS_PER_WINDOW - 1)
+            yield Window(first, last, last - first + 1)
+        return
+    yield from _found_windows(connection, source, term)
+
+
+def _found_windows(connection: sqlite3.Connection, source: str, term: str) -> Iterator[Window]:
+    """Windows over rowids with gaps: each is looked up, when it is asked for, from where the last one ended."""
     after = "TRUE"
     while True:
         first, last, rows = connection.execute(

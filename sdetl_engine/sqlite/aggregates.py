@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from sdetl_engine.events import Reporter
 from sdetl_engine.profiling.facts import ColumnFacts
-from sdetl_engine.sqlite.fits import fits_sql, register_functions
+from sdetl_engine.sqlite.addressing import row_key
 from sdetl_engine.sqlite.open import open_readonly, quote
+from sdetl_engine.sqlite.shape import fits_target_sql, register_shaping
 from sdetl_engine.values.aggregates import TEXT_LENGTH, ColumnAggregate, Measure, measures_of
 from sdetl_engine.values.schema import Table
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
@@ -19,41 +21,30 @@ Wanted = tuple[str, ColumnFacts | None, TargetType, bool]
 
 _COLUMNS_AT_ONCE = 100
 _TWO_TO_32 = 2**32
+_TRUE = "'1', 'true', 't', 'yes', 'y'"
 
 
 def aggregate_table(
     path: Path, table: Table, columns: Sequence[Wanted], *, distinct_rows: int, reporter: Reporter
 ) -> tuple[ColumnAggregate, ...]:
-    """One aggregate per column.  Distinct values are counted among the first ``distinct_rows`` rows in row order."""
+    """One aggregate per column.  Distinct values are counted among the first ``distinct_rows`` rows in load order."""
     connection = open_readonly(path)
     try:
-        register_functions(connection)
+        register_shaping(connection)
+        connection.create_function("sdetl_double", 1, _double, deterministic=True)
         connection.text_factory = lambda raw: raw.decode("utf-8", errors="backslashreplace")
         with reporter.interrupting(connection.interrupt):
             found: list[ColumnAggregate] = []
             for start in range(0, len(columns), _COLUMNS_AT_ONCE):
+                reporter.check()
                 found += _aggregate(connection, table, columns[start : start + _COLUMNS_AT_ONCE], distinct_rows)
             return tuple(found)
+    except sqlite3.OperationalError:
+        # An interruption is a wish to stop; anything else is the file's own trouble.
+        reporter.check()
+        raise
     finally:
         connection.close()
-
-
-def _aggregate(
-    connection: sqlite3.Connection, table: Table, columns: Sequence[Wanted], distinct_rows: int
-) -> list[ColumnAggregate]:
-    terms = [(c, measures_of(c[2].kind, rendered=is_rendered(c[2], c[1]))) for c in columns]
-    select = ", ".join(_measure_sql(m, c) for c, measures in terms for m in measures if m is not Measure.DISTINCT)
-    values = iter(connection.execute(f"SELECT {select} FROM {quote(table.name)}").fetchone())
-    found = []
-    for column, measures in terms:
-        measured: dict[Measure, int | float | str | None] = {}
-        for measure in measures:
-            if measure is Measure.DISTINCT:
-                measured[measure] = _distinct(connection, table, column, distinct_rows)
-            else:
-                measured[measure] = _value(measure, column[2].kind, next(values))
-        found.append(ColumnAggregate(column[0], column[2].kind, measured))
-    return found
 
 
 def is_rendered(target: TargetType, facts: ColumnFacts | None) -> bool:
@@ -61,22 +52,60 @@ def is_rendered(target: TargetType, facts: ColumnFacts | None) -> bool:
     return target.kind in (Kind.TEXT, Kind.BYTES) and (facts is None or bool(facts.integers or facts.reals))
 
 
-def _measure_sql(measure: Measure, column: Wanted) -> str:
-    value = _value_sql(column)
-    kind = column[2].kind
+def _aggregate(
+    connection: sqlite3.Connection, table: Table, columns: Sequence[Wanted], distinct_rows: int
+) -> list[ColumnAggregate]:
+    measures = [measures_of(c[2].kind, rendered=is_rendered(c[2], c[1])) for c in columns]
+    terms = [
+        _measure_sql(measure, column[2].kind, f"v{place}")
+        for place, column in enumerate(columns)
+        for measure in measures[place]
+        if measure is not Measure.DISTINCT
+    ]
+    values = iter(_select(connection, terms, _values_of(table, columns, ordered=False), limit=-1))
+    counted = [place for place in range(len(columns)) if Measure.DISTINCT in measures[place]]
+    distinct: dict[int, int | float | str | None] = {}
+    if counted:
+        source = _values_of(table, columns, ordered=True)
+        query = [f"count(DISTINCT v{place})" for place in counted]
+        found = _select(connection, query, source, limit=distinct_rows)
+        distinct = {place: _value(Measure.DISTINCT, Kind.INTEGER, n) for place, n in zip(counted, found, strict=True)}
+    return [
+        ColumnAggregate(
+            column[0],
+            column[2].kind,
+            {m: distinct[p] if m is Measure.DISTINCT else _value(m, column[2].kind, next(values)) for m in measures[p]},
+        )
+        for p, column in enumerate(columns)
+    ]
+
+
+def _select(connection: sqlite3.Connection, terms: Sequence[str], source: str, *, limit: int) -> Sequence[object]:
+    # The limit, even of -1, keeps SQLite from writing the inner terms into the outer ones and computing them again.
+    row: tuple[object, ...] = connection.execute(f"SELECT {', '.join(terms)} FROM ({source} LIMIT {limit})").fetchone()
+    return row
+
+
+def _values_of(table: Table, columns: Sequence[Wanted], *, ordered: bool) -> str:
+    inner = ", ".join(f"{_value_sql(column)} AS v{place}" for place, column in enumerate(columns))
+    key = row_key(table) if ordered else None
+    order = f" ORDER BY {', '.join(key.terms)}" if key else ""
+    return f"SELECT {inner} FROM {quote(table.name)} NOT INDEXED{order}"
+
+
+def _measure_sql(measure: Measure, kind: Kind, value: str) -> str:
     match measure:
         case Measure.PRESENT:
             return f"count({value})"
         case Measure.SMALLEST | Measure.LARGEST:
             function = "min" if measure is Measure.SMALLEST else "max"
-            if kind is Kind.TEXT:
-                return f"substr({function}({value} COLLATE BINARY), 1, {TEXT_LENGTH})"
-            return f"{function}({value})"
+            extreme = f"{function}({value} COLLATE BINARY)"
+            return f"substr({extreme}, 1, {TEXT_LENGTH})" if kind is Kind.TEXT else extreme
+        case Measure.TOTAL if kind in (Kind.DOUBLE, Kind.NUMERIC):
+            return f"total({value})"
         case Measure.TOTAL:
-            if kind in (Kind.DOUBLE, Kind.NUMERIC):
-                return f"total({value})"
             # sum() of large integers overflows; halves of them do not.
-            return f"printf('%d %d', sum(({value}) >> 32), sum(({value}) & 4294967295))"
+            return f"printf('%d %d', sum({value} >> 32), sum({value} & {_TWO_TO_32 - 1}))"
         case Measure.LENGTH:
             return f"ifnull(sum(length({value})), 0)"
         case Measure.DISTINCT:
@@ -84,44 +113,57 @@ def _measure_sql(measure: Measure, column: Wanted) -> str:
 
 
 def _value_sql(column: Wanted) -> str:
-    """The value as it is measured: dates as whole seconds since 1970, truth as 0 and 1, bytes as BLOB."""
-    name, _, target, quarantined = column
+    """The value as it is measured: dates as microseconds since 1970, truth as 0 and 1, bytes as BLOB."""
+    name, facts, target, quarantined = column
     term = f"(+{quote(name)})"
-    if target.kind in DATE_KINDS:
-        offset = (
-            f"CASE WHEN substr({term}, -6, 1) IN ('+', '-') AND length({term}) > 16 THEN substr({term}, -6) ELSE '' END"
-        )
-        seconds = f"substr({term}, 1, 19)"
-        if target.kind is Kind.TIMESTAMPTZ:
-            seconds = f"CASE WHEN substr({term}, 17, 1) = ':' THEN substr({term}, 1, 19) ELSE substr({term}, 1, 16) END || {offset}"
-        value = f"CAST(strftime('%s', {seconds}) AS INTEGER)"
-    elif target.kind is Kind.BOOLEAN:
-        value = f"CASE WHEN {term} IS NULL OR {term} = '' THEN NULL ELSE lower({term}) IN ('1', 'true', 't', 'yes', 'y') END"
-    elif target.kind is Kind.BYTES:
+    kind = target.kind
+    if kind in DATE_KINDS:
+        value = _microseconds(term, facts, zoned=kind is Kind.TIMESTAMPTZ)
+    elif kind is Kind.BOOLEAN:
+        value = f"CASE WHEN {term} IS NOT NULL THEN lower({term}) IN ({_TRUE}) END"
+    elif kind is Kind.BYTES:
         value = f"CAST({term} AS BLOB)"
-    elif target.kind is Kind.INTEGER:
+    elif kind is Kind.INTEGER:
         value = f"CAST({term} AS INTEGER)"
-    elif target.kind in (Kind.DOUBLE, Kind.NUMERIC):
-        value = f"CAST({term} AS REAL)"
+    elif kind in (Kind.DOUBLE, Kind.NUMERIC):
+        texts = facts is None or facts.texts
+        value = f"sdetl_double({term})" if texts else f"CAST({term} AS REAL)"
     else:
         value = term
     if quarantined:
-        return f"CASE WHEN {term} IS NOT NULL AND {fits_sql(target.kind, term)} THEN {value} END"
+        return f"CASE WHEN {term} IS NOT NULL AND {fits_target_sql(target, term)} THEN {value} END"
     return value
 
 
-def _distinct(connection: sqlite3.Connection, table: Table, column: Wanted, rows: int) -> int:
-    order = "rowid" if table.has_rowid and all(c.name.lower() != "rowid" for c in table.columns) else ""
-    if not table.has_rowid:
-        order = ", ".join(quote(name) for name in table.primary_key)
-    value = _value_sql(column)
-    inner = f"SELECT {value} AS v FROM {quote(table.name)}" + (f" ORDER BY {order}" if order else "") + f" LIMIT {rows}"
-    (count,) = connection.execute(f"SELECT count(DISTINCT v COLLATE BINARY) FROM ({inner})").fetchone()
-    return int(count)
+def _microseconds(term: str, facts: ColumnFacts | None, *, zoned: bool) -> str:
+    """By Julian days, exact to the second after rounding; the fraction is read as a decimal number of its own."""
+    dates = facts.dates if facts is not None else None
+    minutes = f"substr({term}, 17, 1) <> ':'"
+    moment = f"substr({term}, 1, 19)"
+    if zoned and (dates is None or dates.with_offset):
+        offset = (
+            f"CASE WHEN length({term}) > 16 AND substr({term}, -6, 1) IN ('+', '-') THEN substr({term}, -6) ELSE '' END"
+        )
+        moment = f"substr({term}, 1, CASE WHEN {minutes} THEN 16 ELSE 19 END) || {offset}"
+    seconds = f"CAST(round((julianday({moment}) - 2440587.5) * 86400) AS INTEGER) * 1000000"
+    if dates is not None and not dates.fractional:
+        return seconds
+    fraction = f"CAST(round(CAST('0' || substr({term}, 20) AS REAL) * 1000000) AS INTEGER)"
+    return f"{seconds} + CASE WHEN substr({term}, 20, 1) = '.' THEN {fraction} ELSE 0 END"
+
+
+def _double(value: object) -> float | None:
+    """As Python reads it: SQLite's reading of a text can be off by the last bit."""
+    assert value is None or isinstance(value, (int, float, str))
+    return None if value is None else float(value)
 
 
 def _value(measure: Measure, kind: Kind, raw: object) -> int | float | str | None:
-    if measure is Measure.TOTAL and kind not in (Kind.DOUBLE, Kind.NUMERIC):
+    if measure is Measure.TOTAL:
+        if kind in (Kind.DOUBLE, Kind.NUMERIC):
+            # SQLite has no NaN, which is what infinities of both signs come to.
+            assert raw is None or isinstance(raw, float)
+            return math.nan if raw is None else raw
         high, low = str(raw).split()
         return int(high) * _TWO_TO_32 + int(low)
     assert raw is None or isinstance(raw, (int, float, str))

@@ -30,7 +30,7 @@ from sdetl_engine.values.schema import Schema, Table
 
 __all__ = ["Change", "CleanResult", "ColumnRules", "Kept", "clean", "count_changes", "preview", "sweep_partials"]
 
-_PAGES_PER_STEP = 4096
+_BLOCK = 8 * 1024 * 1024
 _RECOMPUTED_PER_WINDOW = 200
 _TERMS_AT_ONCE = 100
 _REFUSED = "a UNIQUE or CHECK rule of the table forbids the cleaned value"
@@ -173,13 +173,19 @@ def _write_copy(
 
 
 def _copy(source: Path, target: Path, watch: _Watch) -> None:
-    def progress(_status: int, remaining: int, total: int) -> None:
-        watch.reporter.progress("copying the source", total - remaining, total, "pages")
-        watch.between()
-
-    with contextlib.closing(open_readonly(source)) as reading, contextlib.closing(open_writable(target)) as writing_to:
-        _without_journal(writing_to)
-        reading.backup(writing_to, pages=_PAGES_PER_STEP, progress=progress)
+    """Copy the bytes.  The source must be quiet: what its -wal or -journal holds would be missed."""
+    for suffix in ("-wal", "-journal"):
+        beside = source.with_name(source.name + suffix)
+        if beside.exists() and beside.stat().st_size:
+            raise UsageError(
+                f"{source} is not quiet: {beside.name} holds a part of it", next_step="clean a frozen copy"
+            )
+    size = source.stat().st_size
+    with source.open("rb") as reading, target.open("r+b") as copy:
+        while block := reading.read(_BLOCK):
+            copy.write(block)
+            watch.reporter.progress("copying the source", copy.tell(), size, "bytes")
+            watch.between()
 
 
 @contextlib.contextmanager
@@ -226,7 +232,7 @@ def _rewrite(connection: sqlite3.Connection, table: TableRewriting, watch: _Watc
     wanted = _any_of([rewriting.may_change(column.rules, rewriting.quoted(column)) for column in table.active])
     total = _count_rows(connection, "main", table.table)
     done = rewritten = 0
-    for window in windows(connection, table.table, key):
+    for window in windows(connection, table.table, key, total):
         cursor = connection.execute(
             f"UPDATE OR IGNORE main.{quote(name)} NOT INDEXED SET {assignments}"
             f" WHERE {window.condition(key)} AND {wanted}"
@@ -291,6 +297,7 @@ def _count_by_cleaning(path: Path, plan: Sequence[TableRewriting], wanted: Mappi
     watch = _Watch(SilentReporter(), lambda: None)
     with writing(path.parent), tempfile.TemporaryDirectory(dir=path.parent, prefix=".again-") as folder:
         scratch = Path(folder) / path.name
+        scratch.touch()
         _write_copy(path, scratch, plan, watch)
         with contextlib.closing(_open_with_dates(scratch)) as connection:
             remaining = sum(sum(_count_wanted(connection, table)) for table in plan if table.active)
@@ -351,7 +358,7 @@ class _ReadingBack:
         pairs = ", ".join(f"b{number}, a{number}" for number in range(len(self._active)))
         self._connection.execute(f"CREATE TEMP TABLE changed(strange, row_key{', ' + pairs if pairs else ''})")
         differing = done = 0
-        for window in windows(self._connection, self._table, self._key, "source"):
+        for window in windows(self._connection, self._table, self._key, self._rows, "source"):
             differing += self._read_window(window)
             done += window.rows
             watch.reporter.progress(f"reading back {self._table.name}", done, self._rows)

@@ -42,8 +42,17 @@ def register(connection: sqlite3.Connection) -> None:
     connection.create_function(FUNCTION, 2, bounded, deterministic=True)
 
 
+def never_changes(term: str) -> str:
+    """A condition on a TEXT term, true for shapes that ``to_iso`` leaves as they are, or refuses.
+
+    Made for columns that are full of ``YYYY-MM-DD HH:MM:SS``: it looks at no more digits of it than tell it from
+    texts like ``2024-01-2  9:05:00``, which ``to_iso`` does change.
+    """
+    return f"({term} GLOB '????-?{_D}-?{_D}[ T]{_D}{_D}:??:??' OR {is_iso(term)})"
+
+
 def is_iso(term: str) -> str:
-    """A condition on a TEXT term, true for the shapes that ``to_iso`` never changes (it may still refuse the value).
+    """A condition on a TEXT term, true for the shapes that ``to_iso`` gives and accepts (a day may still not exist).
 
     The question marks need not say that they are digits: SQLite's own date parser, asked last, accepts nothing else
     in their places.  It does accept blanks after the seconds, so fractions are spelled out.

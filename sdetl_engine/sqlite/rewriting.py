@@ -138,7 +138,7 @@ def explained_by(rules: ColumnRules, before: str, after: str) -> Mapping[Rule, s
 
 def _by_case(rules: ColumnRules, term: str, *, stays: str, missing: str, otherwise: str) -> str:
     """The outline of cleaning: what already is right, what is no text, what means missing, and the rest."""
-    right = [f"WHEN {iso.is_iso(term)} THEN {stays}"] if rules.to_iso else []
+    right = [f"WHEN {iso.never_changes(term)} THEN {stays}"] if rules.to_iso else []
     not_text = [f"WHEN typeof({term}) <> 'text' THEN {stays}"]
     marks = [f"WHEN {_bytes(term)} IN ({_literals(rules.missing)}) THEN {missing}"] if rules.nulls else []
     # ISO dates are nearly all there is in most columns, so they are asked for first, unless one of them is a mark.

@@ -5,8 +5,9 @@ days, a boolean one byte.  SQLite's own C code computes them, and texts go throu
 that no Python object is made of a date or a string.  The few shapes that SQL cannot compute exactly have a
 ``convert`` function.
 
-Only values that were proved to fit are shaped (``sqlite.fits``): ``unixepoch`` takes 2024-02-30 for a date.
-Source connections deliver TEXT as bytes (``text_factory = bytes``).
+Only values that were proved to fit are shaped (``sqlite.fits``): ``unixepoch`` takes 2024-02-30 for a date.  Where
+nothing was proved, or where it is cheap, a value that does not fit is refused, never rounded or guessed at.
+Source connections deliver TEXT as UTF-8 bytes, whatever the encoding of the file (``text_factory = bytes``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import decimal
 import enum
-import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +22,7 @@ from pathlib import Path
 from sdetl_engine.profiling.facts import ColumnFacts
 from sdetl_engine.sqlite.fits import fits_sql, register_functions
 from sdetl_engine.sqlite.open import open_readonly, quote
+from sdetl_engine.values.jsonb import canonical
 from sdetl_engine.values.types import Kind, TargetType
 
 SECONDS_TO_2000 = 946_684_800
@@ -50,9 +51,25 @@ class ColumnShape:
 def open_for_load(path: Path) -> sqlite3.Connection:
     """A read-only connection that delivers TEXT as UTF-8 bytes and knows the functions of ``sqlite.fits``."""
     connection = open_readonly(path)
-    register_functions(connection)
+    register_shaping(connection)
     connection.text_factory = bytes
     return connection
+
+
+def register_shaping(connection: sqlite3.Connection) -> None:
+    """Put the functions on the connection that the SQL of this module and of ``sqlite.fits`` calls."""
+    register_functions(connection)
+    connection.create_function("sdetl_fits_numeric", 3, _fits_numeric, deterministic=True)
+
+
+def fits_target_sql(target: TargetType, term: str) -> str:
+    """SQL that is 1 when the type holds the non-NULL value exactly, precision and scale included, else 0."""
+    fits = fits_sql(target.kind, term)
+    if target.precision is None:
+        return fits
+    # Unary plus takes away the column's affinity; a text reaches the function as it is written.
+    within = f"sdetl_fits_numeric((+{term}), {target.precision}, {target.scale or 0})"
+    return f"CASE WHEN {fits} THEN {within} ELSE 0 END"
 
 
 def column_shape(
@@ -66,20 +83,18 @@ def column_shape(
     shape = _shape(term, target, facts)
     if not quarantine_misfits:
         return shape
-    guarded = f"CASE WHEN {term} IS NOT NULL AND {fits_sql(target.kind, term)} THEN {shape.expression} END"
+    guarded = f"CASE WHEN {term} IS NOT NULL AND {fits_target_sql(target, term)} THEN {shape.expression} END"
     return dataclasses.replace(shape, expression=guarded)
 
 
 def _shape(term: str, target: TargetType, facts: ColumnFacts | None) -> ColumnShape:
     match target.kind:
         case Kind.INTEGER:
-            only = facts is not None and not facts.texts and not facts.reals
-            return ColumnShape(term if only else f"CAST({term} AS INTEGER)", Wire.INT8)
+            return _integer(term, facts)
         case Kind.DOUBLE:
-            only = facts is not None and not facts.texts and not facts.integers
-            return ColumnShape(term if only else f"CAST({term} AS REAL)", Wire.FLOAT8)
+            return _double(term, facts)
         case Kind.NUMERIC:
-            return ColumnShape(term, Wire.NUMERIC, _numeric(target))
+            return ColumnShape(f"(+{term})", Wire.NUMERIC, _numeric(target))
         case Kind.BOOLEAN:
             return ColumnShape(_boolean(term), Wire.BYTES)
         case Kind.DATE:
@@ -100,6 +115,19 @@ def _shape(term: str, target: TargetType, facts: ColumnFacts | None) -> ColumnSh
             return ColumnShape(term, Wire.BYTES, _jsonb)
         case Kind.UUID:
             return ColumnShape(term, Wire.BYTES, _uuid)
+
+
+def _integer(term: str, facts: ColumnFacts | None) -> ColumnShape:
+    if facts is None or facts.texts or facts.reals > facts.whole_reals:
+        return ColumnShape(term, Wire.INT8, _as_integer)
+    return ColumnShape(f"CAST({term} AS INTEGER)" if facts.reals else term, Wire.INT8)
+
+
+def _double(term: str, facts: ColumnFacts | None) -> ColumnShape:
+    """SQLite's own reading of a text can be off by the last bit: Python reads those."""
+    if facts is None or facts.texts:
+        return ColumnShape(term, Wire.FLOAT8, _as_double)
+    return ColumnShape(f"CAST({term} AS REAL)" if facts.integers else term, Wire.FLOAT8)
 
 
 def _timestamp(term: str, facts: ColumnFacts | None, *, zoned: bool) -> str:
@@ -128,9 +156,12 @@ def _time(term: str) -> str:
 
 
 def _boolean(term: str) -> str:
+    """One byte; two, which PostgreSQL refuses, for what is neither true nor false."""
+    word = f"(+{term}) COLLATE NOCASE"
     return (
-        f"CASE WHEN {term} IS NULL OR {term} = '' THEN NULL"
-        f" WHEN (+{term}) IN (1) OR (+{term}) COLLATE NOCASE IN ('1', 'true', 't', 'yes', 'y') THEN x'01' ELSE x'00' END"
+        f"CASE WHEN {term} IS NULL THEN NULL"
+        f" WHEN (+{term}) = 1 OR {word} IN ('1', 'true', 't', 'yes', 'y') THEN x'01'"
+        f" WHEN (+{term}) = 0 OR {word} IN ('0', 'false', 'f', 'no', 'n') THEN x'00' ELSE x'0000' END"
     )
 
 
@@ -151,35 +182,70 @@ def _as_bytes(value: object) -> bytes:
     return repr(value).encode()
 
 
+def _as_integer(value: object) -> int:
+    """The same number.  Raises ValueError for a text that writes none, and for a fraction."""
+    if isinstance(value, bytes):
+        return int(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("a fraction")
+    assert isinstance(value, (int, float))
+    return int(value)
+
+
+def _as_double(value: object) -> float:
+    """The nearest double.  Raises ValueError for a text that writes no number."""
+    assert isinstance(value, (bytes, int, float))
+    return float(value)
+
+
+_EXACT = decimal.Context(prec=140_000, traps=[decimal.Inexact, decimal.InvalidOperation])
+"""More digits than a numeric of PostgreSQL has; rounding raises."""
+
+
+def _decimal(value: object) -> decimal.Decimal:
+    """Of an integer, of a text as written, of a REAL the shortest that reads back the same."""
+    if isinstance(value, (bytes, str)):
+        return decimal.Decimal(value.decode() if isinstance(value, bytes) else value)
+    return decimal.Decimal(repr(value))
+
+
 def _numeric(target: TargetType) -> Callable[[object], decimal.Decimal]:
-    """The exact decimal: of an integer, of a text as written, of a REAL the shortest that reads back the same.
+    """The exact decimal, padded to the scale, so that the bytes sent are the bytes that PostgreSQL sends back.
 
-    With a scale it is padded to it, so that the bytes sent are the bytes that PostgreSQL sends back.
+    The function raises ArithmeticError for a value that would have to be rounded.
     """
-    step = None if target.precision is None else decimal.Decimal(1).scaleb(-(target.scale or 0))
-    context = decimal.Context(prec=1100)
+    if target.precision is not None:
+        step = decimal.Decimal(1).scaleb(-(target.scale or 0))
+        return lambda value: _EXACT.quantize(_decimal(value), step)
+    return _without_exponent
 
-    def convert(value: object) -> decimal.Decimal:
-        text = value.decode() if isinstance(value, bytes) else repr(value)
-        number = decimal.Decimal(text)
-        if step is None:
-            exponent = number.as_tuple().exponent
-            # 1E+3 has no scale in PostgreSQL: it is sent as 1000.
-            return (
-                context.quantize(number, decimal.Decimal(1)) if isinstance(exponent, int) and exponent > 0 else number
-            )
-        return context.quantize(number, step)
 
-    return convert
+def _without_exponent(value: object) -> decimal.Decimal:
+    """1E+3 has no scale in PostgreSQL: it is sent as 1000."""
+    number = _decimal(value)
+    exponent = number.as_tuple().exponent
+    return _EXACT.quantize(number, decimal.Decimal(1)) if isinstance(exponent, int) and exponent > 0 else number
+
+
+def _fits_numeric(value: object, precision: int, scale: int) -> int:
+    """1 when ``numeric(precision, scale)`` holds the number without rounding."""
+    try:
+        number = _decimal(value)
+    except decimal.InvalidOperation:
+        return 0
+    _, digits, exponent = number.normalize(_EXACT).as_tuple()
+    if not isinstance(exponent, int):
+        return 0
+    return int(number.is_zero() or (-exponent <= scale and len(digits) + exponent <= precision - scale))
 
 
 def _jsonb(value: object) -> bytes:
-    """Version byte 1, then the document."""
+    """Version byte 1, then the document as PostgreSQL will write it."""
     assert isinstance(value, bytes)
-    json.loads(value)
-    return b"\x01" + value
+    return b"\x01" + canonical(value.decode()).encode()
 
 
 def _uuid(value: object) -> bytes:
+    """Sixteen bytes.  Raises ValueError for what is no UUID."""
     assert isinstance(value, bytes)
     return bytes.fromhex(value.decode().replace("-", ""))

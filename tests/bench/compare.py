@@ -258,13 +258,13 @@ def _server_copy(conninfo: str, folder: Path) -> float:
         row = connection.execute("SHOW data_directory").fetchone()
         assert row is not None
         file = f"{row[0]}/sdetl_bench.copy"
-        connection.execute(f"COPY bench.tickets TO '{file}' (FORMAT binary)")  # type: ignore[arg-type]
+        connection.execute(f"COPY bench.tickets TO '{file}' (FORMAT binary)")
         connection.commit()
         best = float("inf")
         for _ in range(2):
             began = time.monotonic()
             connection.execute("CREATE TABLE bench.again (LIKE bench.tickets)")
-            connection.execute(f"COPY bench.again FROM '{file}' (FORMAT binary)")  # type: ignore[arg-type]
+            connection.execute(f"COPY bench.again FROM '{file}' (FORMAT binary)")
             connection.commit()
             best = min(best, time.monotonic() - began)
             connection.execute("DROP TABLE bench.again")

@@ -276,7 +276,7 @@ def by_pgloader(ground: Ground) -> Measured:
     script = ground.folder / "pgloader.load"
     script.write_text(
         f"LOAD DATABASE FROM sqlite://{ground.source} INTO {_address(ground.dsn)}\n"
-        f"WITH include drop, create tables, no reset sequences, create no indexes\n"
+        f"WITH include drop, create tables, create no indexes, reset no sequences\n"
         f"SET search_path TO '{SCHEMA}'\nCAST {casts};\n"
     )
     began = time.perf_counter()

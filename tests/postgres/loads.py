@@ -19,6 +19,7 @@ from sdetl_engine.postgres.partitions import create_partitions
 from sdetl_engine.postgres.plan import ColumnPlan, PartitionPlan, PartitionUnit, TablePlan, VersionPlan
 from sdetl_engine.postgres.proof import Proof, prove_table
 from sdetl_engine.profiling.facts import ColumnFacts
+from sdetl_engine.sqlite.open import quote
 from sdetl_engine.sqlite.schema import read_schema
 from sdetl_engine.values.types import Kind, TargetType
 
@@ -37,7 +38,7 @@ def plan_of(
     """A plan for a table of the file: PostgreSQL types by column, ``text`` where nothing is said."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         source = read_schema(connection).table(table)
-        (rows,) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+        (rows,) = connection.execute(f"SELECT count(*) FROM {quote(table)}").fetchone()
     columns = tuple(
         ColumnPlan(
             name=c.name,

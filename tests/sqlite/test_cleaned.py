@@ -308,6 +308,15 @@ def test_large_tables_are_cleaned_in_windows(files: Callable[[str], Files], monk
     assert len(checks) > 10
 
 
+def test_windows_over_rowids_without_gaps(files: Callable[[str], Files], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addressing, "ROWS_PER_WINDOW", 10)
+    it = files("CREATE TABLE t(d TEXT); INSERT INTO t(rowid, d) VALUES (-3, '1/2/2024')" + ", (NULL, '1/2/2024')" * 30)
+    reporter = RecordingReporter()
+    it.run({("t", "d"): DATES}, reporter)
+    assert it.rows("SELECT d, count(*) FROM t GROUP BY d") == [("2024-02-01", 31)]
+    assert [s.done for s in reporter.snapshots if s.what == "reading back t"] == [10, 20, 30, 31]
+
+
 def test_preview_shows_before_and_after_and_writes_nothing(files: Callable[[str], Files]) -> None:
     it = files(TICKETS)
     shown = preview(it.source, it.schema, {("tickets", "closed"): DATES}, "tickets", "closed", limit=2)
@@ -349,6 +358,17 @@ def test_the_source_is_never_the_output_under_whatever_name(files: Callable[[str
     it.clean = it.source
     with pytest.raises(UsageError, match="source itself"):
         it.run({})
+
+
+def test_a_source_with_rows_in_its_wal_is_refused(files: Callable[[str], Files]) -> None:
+    it = files(TICKETS)
+    with contextlib.closing(sqlite3.connect(it.source)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("DELETE FROM tickets")
+        connection.commit()
+        with pytest.raises(UsageError, match="not quiet"):
+            it.run({})
+    assert it.names() == {"source.db"}
 
 
 def test_a_rule_for_a_column_that_is_not_there_is_refused(files: Callable[[str], Files]) -> None:

@@ -24,6 +24,10 @@ TEXTS = [
     "2024-01-02 03:04:05z",
     "2024-01-02 24:00:00",
     "2024-01-02  9:05:00",
+    "2024-01-2  09:05:00",
+    "2024-1-2 09:05:00",
+    " 2024-1-2 09:05:00",
+    "ABCD-E1-F2 03:GH:IJ",
     "2024-01-02 9:05",
     "now",
     "2451545",
@@ -59,7 +63,7 @@ def connection(request: pytest.FixtureRequest) -> sqlite3.Connection:
 
 
 def in_sql(connection: sqlite3.Connection, text: str, day_first: bool | None) -> tuple[bool, str | None]:
-    term = f"SELECT {iso.is_iso('c')}, {iso.to_iso('c', day_first)} FROM (SELECT ? AS c)"
+    term = f"SELECT {iso.never_changes('c')}, {iso.to_iso('c', day_first)} FROM (SELECT ? AS c)"
     standing, value = connection.execute(term, (text,)).fetchone()
     return bool(standing), value
 

@@ -200,3 +200,14 @@ def test_cancelled_nothing_is_left(sqlite_file: Make, at: int) -> None:
             source, source.with_name("s.db"), schema, RELATIONS, 0.1, 1, RecordingReporter(cancel_at_check=at)
         )
     assert [path.name for path in source.parent.iterdir()] == ["source.db"]
+
+
+def test_a_child_table_is_not_sampled_to_nothing_because_few_parents_have_children(sqlite_file: Make) -> None:
+    source = sqlite_file(
+        "CREATE TABLE t(a INTEGER PRIMARY KEY); CREATE TABLE c(a INTEGER);"
+        + numbers("t", 2000, "i")
+        + numbers("c", 40, "i * 50")
+    )
+    drawn = draw(source, [Relation("c", ("a",), "t", ("a",), "declared")])
+    assert 30 <= drawn.rows["c"] <= 40
+    assert ask(drawn.path, "SELECT * FROM main.c WHERE a NOT IN (SELECT a FROM main.t)") == []
