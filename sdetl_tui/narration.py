@@ -50,11 +50,11 @@ _PLAIN_EVERY = 5.0
 
 
 class Narrator:
-    """Watches one runner from the main thread and tells what happens."""
+    """Watches one runner from the main thread and tells what happens.  ``live``: with a moving bar on a terminal."""
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+    def __init__(self, console: Console, *, live: bool = True) -> None:
         self._console = console
-        self._quiet = quiet
+        self._live = live and console.is_terminal
         self._told: set[Stage] = set()
         self._meter = RateMeter()
         self._last_plain = 0.0
@@ -63,7 +63,7 @@ class Narrator:
         """Start the engine's thread, tell its progress until it ends, pass signals on to it."""
         with _Signals(runner, self._console):
             runner.start(until)
-            if self._console.is_terminal and not self._quiet:
+            if self._live:
                 self._follow_live(runner)
             else:
                 self._follow_plain(runner)
@@ -90,7 +90,7 @@ class Narrator:
         while not runner.wait(_POLL):
             self._tell_finished(runner)
             snapshot = runner.reporter.latest
-            if snapshot is None or self._quiet:
+            if snapshot is None:
                 continue
             self._meter.update(snapshot)
             now = time.monotonic()
@@ -109,8 +109,6 @@ class Narrator:
 
     def stage(self, record: StageRecord) -> None:
         """One line for a stage that ended, and its findings that matter."""
-        if self._quiet:
-            return
         symbol, word, style = SYMBOLS[record.status]
         if not _can_encode(symbol, self._console.file):
             symbol = "*"
@@ -219,10 +217,20 @@ def _speed(meter: RateMeter, snapshot: Snapshot) -> str:
     return f", {speed}{eta}"
 
 
+_NOT_TOLD = frozenset({"path", "sha256", "html", "json", "version", "rollback_command", "live"})
+"""Paths and hashes stand in the report; the line of a stage is for figures."""
+
+
 def _summary(record: StageRecord) -> str:
-    return ", ".join(
-        f"{key.replace('_', ' ')} {value}" for key, value in record.summary.items() if value not in (None, "")
-    )
+    told = {k: v for k, v in record.summary.items() if k not in _NOT_TOLD and v not in (None, "")}
+    return ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in told.items())
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = str(value)
+    return text.rpartition("/")[2] if text.startswith("/") else text
 
 
 def _drain(runner: Runner) -> list[Event]:

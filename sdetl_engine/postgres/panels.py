@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from psycopg.types.string import TextLoader
 
 from sdetl_engine.events import Reporter
 from sdetl_engine.grafana.dashboards import Dashboard, Panel, Query
@@ -145,7 +146,7 @@ def _result(
     with connection.cursor() as control, connection.cursor() as cursor:
         # Python cannot hold every date that PostgreSQL can; as text, no value of a result is refused.
         for known in connection.adapters.types:
-            pass
+            cursor.adapters.register_loader(known.oid, TextLoader)
         control.execute("SAVEPOINT sdetl_panel")
         try:
             control.execute(

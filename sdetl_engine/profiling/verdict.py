@@ -205,7 +205,7 @@ def _declared_text(case: _Case) -> _Chosen:
     if case.sample.observed not in DATE_KINDS or facts.dates is None:
         return _Chosen(_TEXT, "declared text" if case.declared else "every value is text")
     unreadable = _corrupt_dates(case)
-    if case.sample.confidence < case.confidence or not case.is_enough(unreadable):
+    if not case.is_enough(unreadable):
         return _Chosen(_TEXT, f"{unreadable:,} values are no dates: kept as text")
     if case.in_key:
         return _Chosen(_TEXT, "dates, but part of a key: kept as text so that keys stay as they are")

@@ -67,7 +67,7 @@ def _aggregate(
     distinct: dict[int, int | float | str | None] = {}
     if counted:
         source = _values_of(table, columns, ordered=True)
-        query = [f"count(DISTINCT v{place})" for place in counted]
+        query = [f"count(DISTINCT v{place} COLLATE BINARY)" for place in counted]
         found = _select(connection, query, source, limit=distinct_rows)
         distinct = {place: _value(Measure.DISTINCT, Kind.INTEGER, n) for place, n in zip(counted, found, strict=True)}
     return [

@@ -214,10 +214,10 @@ def by_server(ground: Ground) -> Measured:
             path = sql.Literal(str(prepared))
             connection.execute(sql.SQL("COPY {} FROM {} (FORMAT binary)").format(table, path))
         else:
-            with connection.cursor() as cursor, prepared.open("rb") as file:
-                with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)) as copy:
-                    while block := file.read(1 << 18):
-                        copy.write(block)
+            statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)
+            with connection.cursor() as cursor, prepared.open("rb") as file, cursor.copy(statement) as copy:
+                while block := file.read(1 << 18):
+                    copy.write(block)
         connection.commit()
         return Measured(time.perf_counter() - began)
 
@@ -345,8 +345,16 @@ def available() -> list[str]:
 
 def _in_child(way: str, ground: Ground, answers: multiprocessing.Queue[Measured]) -> None:
     measured = WAYS[way](ground)
-    peak = measured.peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    answers.put(dataclasses.replace(measured, peak=peak))
+    answers.put(dataclasses.replace(measured, peak=measured.peak or _peak()))
+
+
+def _peak() -> int:
+    """Peak resident bytes of this process; ``ru_maxrss`` would count the parent's before the fork on Linux."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def measure(way: str, ground: Ground) -> Measured:

@@ -78,7 +78,7 @@ def load(
 def rows_in(connection: psycopg.Connection[Any], columns: str, table: str = "t") -> list[tuple[Any, ...]]:
     """What a reader of the loaded table sees, in the order of its column ``id``."""
     query = sql.SQL("SELECT {} FROM {} ORDER BY id").format(
-        sql.SQL(columns),  # type: ignore[arg-type]  # columns are written by the tests themselves
+        sql.SQL(columns),  # columns are written by the tests themselves
         sql.Identifier(SCHEMA, table),
     )
     return connection.execute(query).fetchall()

@@ -97,11 +97,12 @@ def test_a_key_that_repeats_is_no_key(tmp_path: Path) -> None:
 
 def test_the_longer_name_wins_where_two_parents_fit(tmp_path: Path) -> None:
     script = (
-        "CREATE TABLE orders (id INTEGER PRIMARY KEY); CREATE TABLE order_lines (id INTEGER PRIMARY KEY);"
+        'CREATE TABLE "order" (id INTEGER PRIMARY KEY);'
+        "CREATE TABLE order_lines (id INTEGER PRIMARY KEY);"
         "CREATE TABLE parcels (n INTEGER PRIMARY KEY, order_line_id INTEGER)"
     )
     ids = [(n,) for n in range(30)]
-    rows: dict[str, measured.Rows] = {"orders": ids, "order_lines": ids, "parcels": [(n, n) for n in range(30)]}
+    rows: dict[str, measured.Rows] = {"order": ids, "order_lines": ids, "parcels": [(n, n) for n in range(30)]}
     assert inferred(measured.table(tmp_path, script, rows).path) == {"parcels.order_line_id -> order_lines.id"}
 
 

@@ -15,6 +15,7 @@ from sdetl_engine.sqlite.aggregates import aggregate_table
 from sdetl_engine.sqlite.schema import read_schema
 from sdetl_engine.values.aggregates import Measure
 from sdetl_engine.values.types import TargetType
+from tests.postgres.loads import facts_of
 
 MakeSqlite = Callable[[str], Path]
 
@@ -54,8 +55,6 @@ def test_texts_are_ordered_by_bytes_whatever_the_column_says(sqlite_file: MakeSq
     )
     with contextlib.closing(sqlite3.connect(path)) as connection:
         table = read_schema(connection).table("t")
-    from tests.postgres.loads import facts_of
-
     known = facts_of(rows=5, texts=5)
     wanted = [("c", known, TargetType.parse("text"), False)]
     (found,) = aggregate_table(path, table, wanted, distinct_rows=9, reporter=SilentReporter())

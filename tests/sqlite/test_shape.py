@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import struct
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sdetl_engine.profiling.facts import ColumnFacts, DateFacts
 from sdetl_engine.sqlite.shape import Wire, column_shape, fits_target_sql, open_for_load
 from sdetl_engine.values.types import Kind, TargetType
+from tests.conftest import make_sqlite
 
 MakeSqlite = Callable[[str], Path]
 
@@ -36,20 +37,19 @@ def stored(sqlite_file: MakeSqlite, *values: str) -> Path:
     return sqlite_file("CREATE TABLE t (c); INSERT INTO t VALUES " + ", ".join(f"({v})" for v in values))
 
 
-MOMENTS = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999))
+MOMENTS = st.datetimes(datetime.min, datetime.max)
+START = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(moments=st.lists(MOMENTS, min_size=1, max_size=20), separator=st.sampled_from(" T"))
 def test_any_moment_is_its_microseconds_since_2000(
-    tmp_path_factory: pytest.TempPathFactory, moments: list[datetime.datetime], separator: str
+    tmp_path_factory: pytest.TempPathFactory, moments: list[datetime], separator: str
 ) -> None:
-    from tests.conftest import make_sqlite
-
     texts = [moment.isoformat(separator) for moment in moments]
     path = stored(lambda script: make_sqlite(tmp_path_factory.mktemp("m") / "s.db", script), *(f"'{t}'" for t in texts))
-    start = datetime.datetime(2000, 1, 1)
-    assert shaped(path, "timestamp") == [(m - start) // datetime.timedelta(microseconds=1) for m in moments]
+    assert shaped(path, "timestamp") == [(m.replace(tzinfo=UTC) - START) // MICROSECOND for m in moments]
     assert shaped(path, "timestamptz") == shaped(path, "timestamp")
 
 
@@ -64,8 +64,8 @@ def test_any_moment_is_its_microseconds_since_2000(
     ],
 )
 def test_offsets_are_applied_where_the_type_has_a_zone(sqlite_file: MakeSqlite, text: str, utc: str) -> None:
-    expected = datetime.datetime.fromisoformat(utc) - datetime.datetime(2000, 1, 1)
-    assert shaped(stored(sqlite_file, f"'{text}'"), "timestamptz") == [expected // datetime.timedelta(microseconds=1)]
+    expected = datetime.fromisoformat(utc + "+00:00") - START
+    assert shaped(stored(sqlite_file, f"'{text}'"), "timestamptz") == [expected // MICROSECOND]
 
 
 def test_proved_dates_without_fraction_take_the_short_way_to_the_same_number(sqlite_file: MakeSqlite) -> None:
