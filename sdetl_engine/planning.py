@@ -22,7 +22,7 @@ def target_plan(run: Deployment) -> tuple[VersionPlan, tuple[Finding, ...]]:
     profile = run.results.load(Stage.PROFILE, ProfileResult)
     score = run.results.load(Stage.SCORE, ScoreResult)
     cleaned = run.results.load(Stage.CLEAN, CleanedResult)
-    suggestions = _suggestions(run, cleaned)
+    suggestions = _suggestions(run, cleaned, profile)
     load = run.settings.load
     build_them = load.suggested_indexes == "build" or (load.suggested_indexes == "ask" and run.agreed)
     plan = plan_version(
@@ -45,9 +45,17 @@ def dashboards_of(run: Deployment) -> tuple[Dashboard, ...]:
     return read_dashboards(Path(directory)) if directory is not None else ()
 
 
-def _suggestions(run: Deployment, cleaned: CleanedResult) -> tuple[IndexSuggestion, ...]:
+def _suggestions(run: Deployment, cleaned: CleanedResult, profile: ProfileResult) -> tuple[IndexSuggestion, ...]:
+    """What the dashboards' queries would use and neither key, nor index, nor the plan gives them."""
+    schema = run.results.load(Stage.PREFLIGHT, PreflightResult).source_schema
+    existing = [f"{t.name}({t.primary_key[0]})" for t in schema.tables if t.primary_key]
+    existing += [f"{t.name}({i.terms[0].column})" for t in schema.tables for i in t.indexes if i.terms and not i.where]
     return suggest_indexes(
-        dashboards_of(run), run.settings.serving_schema, rows=cleaned.rows, existing=run.settings.load.indexes
+        dashboards_of(run),
+        run.settings.serving_schema,
+        rows=cleaned.rows,
+        existing=(*existing, *run.settings.load.indexes),
+        distinct={(c.table, c.column): c.distinct for t in profile.tables for c in t.columns},
     )
 
 

@@ -130,6 +130,8 @@ class Narrator:
         if finding.is_open:
             line.append(" -> ", style="bold")
             line.append_text(literal(finding.advice))
+        elif finding.decision is not None:
+            line.append_text(literal(f" ({finding.decision.choice}: {finding.decision.reason})", style="dim"))
         self._console.print(line, soft_wrap=True)
 
     def error(self, error: SdetlError) -> None:

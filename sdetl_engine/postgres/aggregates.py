@@ -130,8 +130,8 @@ def _distinct(
         return {}
     connection.execute("SAVEPOINT sdetl_distinct")
     connection.execute(
-        "SET LOCAL synchronize_seqscans = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_indexscan = off;"
-        "SET LOCAL enable_bitmapscan = off; SET LOCAL max_parallel_workers_per_gather = 0"
+        "SET LOCAL synchronize_seqscans = off; SET LOCAL enable_indexscan = off;"
+        "SET LOCAL max_parallel_workers_per_gather = 0"
     )
     counts = {column.name: _distinct_values(connection, table, column, rows) for column in columns}
     # The settings are those of this question alone.

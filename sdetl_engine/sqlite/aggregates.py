@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import math
+import queue
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +23,8 @@ Wanted = tuple[str, ColumnFacts | None, TargetType, bool]
 """Column name in the file, its facts, its target type, and whether misfits stand in the quarantine."""
 
 _COLUMNS_AT_ONCE = 100
+_THREADS = 2
+"""Each measures its share of the columns in a scan of its own; SQLite works outside Python's lock."""
 _TWO_TO_32 = 2**32
 _TRUE = "'1', 'true', 't', 'yes', 'y'"
 
@@ -28,23 +33,38 @@ def aggregate_table(
     path: Path, table: Table, columns: Sequence[Wanted], *, distinct_rows: int, reporter: Reporter
 ) -> tuple[ColumnAggregate, ...]:
     """One aggregate per column.  Distinct values are counted among the first ``distinct_rows`` rows in load order."""
+    half = min(-(-len(columns) // _THREADS), _COLUMNS_AT_ONCE) or 1
+    groups = [columns[start : start + half] for start in range(0, len(columns), half)]
+    with contextlib.ExitStack() as stack:
+        idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        for _ in range(_THREADS):
+            connection = stack.enter_context(contextlib.closing(_open(path)))
+            stack.enter_context(reporter.interrupting(connection.interrupt))
+            idle.put(connection)
+
+        def measure(group: Sequence[Wanted]) -> list[ColumnAggregate]:
+            reporter.check()
+            connection = idle.get()
+            try:
+                return _aggregate(connection, table, group, distinct_rows)
+            finally:
+                idle.put(connection)
+
+        try:
+            with concurrent.futures.ThreadPoolExecutor(_THREADS, "sdetl-aggregate") as pool:
+                return tuple(found for group in pool.map(measure, groups) for found in group)
+        except sqlite3.OperationalError:
+            # An interruption is a wish to stop; anything else is the file's own trouble.
+            reporter.check()
+            raise
+
+
+def _open(path: Path) -> sqlite3.Connection:
     connection = open_readonly(path)
-    try:
-        register_shaping(connection)
-        connection.create_function("sdetl_double", 1, _double, deterministic=True)
-        connection.text_factory = lambda raw: raw.decode("utf-8", errors="backslashreplace")
-        with reporter.interrupting(connection.interrupt):
-            found: list[ColumnAggregate] = []
-            for start in range(0, len(columns), _COLUMNS_AT_ONCE):
-                reporter.check()
-                found += _aggregate(connection, table, columns[start : start + _COLUMNS_AT_ONCE], distinct_rows)
-            return tuple(found)
-    except sqlite3.OperationalError:
-        # An interruption is a wish to stop; anything else is the file's own trouble.
-        reporter.check()
-        raise
-    finally:
-        connection.close()
+    register_shaping(connection)
+    connection.create_function("sdetl_double", 1, _double, deterministic=True)
+    connection.text_factory = lambda raw: raw.decode("utf-8", errors="backslashreplace")
+    return connection
 
 
 def is_rendered(target: TargetType, facts: ColumnFacts | None) -> bool:
