@@ -166,7 +166,7 @@ class DashboardSettings(_Group):
 class ValidateSettings(_Group):
     """What is compared on both sides."""
 
-    exact_distinct_rows: Annotated[int, Field(ge=1)] = 200_000
+    exact_distinct_rows: Annotated[int, Field(ge=1)] = 50_000
     """Count distinct values of whole columns up to this many rows; of the first so many rows in larger tables."""
 
 

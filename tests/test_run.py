@@ -229,6 +229,21 @@ def test_a_column_that_lies_a_little_is_kept_whole_in_the_quarantine(
         assert connection.execute("SELECT count(*) FROM servicedesk.tickets WHERE hours IS NULL").fetchone() == (2,)
 
 
+def test_a_date_that_was_outvoted_is_kept_whole_in_the_quarantine(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS + "UPDATE tickets SET created = '12/25/2024 8:00' WHERE id = 3;")
+    ended = migrate(source, database, tmp_path / "w", settings=('clean.day_first=["tickets.created"]',))
+    assert ended.outcome.exit_code is ExitCode.DONE
+    with psycopg.connect(database) as connection:
+        cells = connection.execute(
+            f"SELECT row_key, convert_from(raw, 'UTF8') FROM \"{ended.runner.deployment.version}_quarantine\".cells"
+        ).fetchall()
+        assert cells == [("[3]", "12/25/2024 8:00")]
+        counted = connection.execute("SELECT count(*), count(created) FROM servicedesk.tickets").fetchone()
+        assert counted == (400, 399)
+
+
 def test_loading_nothing_is_never_a_success(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
     ended = migrate(sqlite_file("CREATE TABLE t (a INTEGER, b TEXT);"), database, tmp_path / "w")
     assert ended.outcome.exit_code in (ExitCode.GATE, ExitCode.VALIDATION)

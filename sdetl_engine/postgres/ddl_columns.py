@@ -76,7 +76,10 @@ def _has_misfits(facts: ColumnFacts, target: TargetType) -> bool:
     if target.kind is Kind.BYTES:
         return False
     empties = facts.empties if target.kind is not Kind.TEXT else 0
-    return facts.misfits > 0 or empties > 0 or (facts.proposed is not target.kind and facts.rows > facts.nulls)
+    # A date that is not ISO after cleaning was outvoted, or nobody could tell its day: it is no date to load.
+    unsettled = target.kind in DATE_KINDS and facts.dates is not None and facts.dates.convertible > 0
+    unasked = facts.proposed is not target.kind and facts.rows > facts.nulls
+    return facts.misfits > 0 or empties > 0 or unsettled or unasked
 
 
 def _plan_default(table: Table, column: Column, target: TargetType, missed: list[NotMigrated]) -> str | None:

@@ -30,7 +30,7 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
     samples = {t.name: _sample(path, t, settings) for t in schema.tables}
     tables = tuple(_scan(path, t, samples[t.name], settings, reporter) for t in schema.tables)
     tables = tuple(_with_keys(path, schema.table(t.table), t, reporter) for t in tables)
-    found = _relations(path, schema, settings)
+    found = _relations(path, schema, tables, settings)
     relation_facts = _check_relations(path, found, reporter)
     juries = _settle_dates(tables, settings)
     verdicts = _judge_all(schema, tables, samples, juries, found, settings)
@@ -120,7 +120,7 @@ def _markers(table: Table, settings: Settings) -> Mapping[str, tuple[str, ...]]:
     return {c.name: markers_for(declared, table.name, c.name) for c in table.columns}
 
 
-def _relations(path: Path, schema: Schema, settings: Settings) -> tuple[Relation, ...]:
+def _relations(path: Path, schema: Schema, tables: Sequence[TableFacts], settings: Settings) -> tuple[Relation, ...]:
     """Declared foreign keys, those of the plan, and those that names and values give away."""
     declared = [
         Relation(t.name, k.columns, k.parent, k.parent_columns, "declared")
@@ -133,7 +133,7 @@ def _relations(path: Path, schema: Schema, settings: Settings) -> tuple[Relation
     if not settings.load.infer_relations:
         return tuple(known)
     with open_readonly(path) as connection:
-        inferred = relations.infer(schema, lambda c, cc, p, pc: relation_overlap(connection, c, cc, p, pc))
+        inferred = relations.infer(schema, lambda c, cc, p, pc: relation_overlap(connection, c, cc, p, pc), tables)
     ends = {(r.child, r.child_columns) for r in known}
     return (*known, *(r for r in inferred if (r.child, r.child_columns) not in ends))
 

@@ -34,8 +34,8 @@ def score(run: Deployment, reporter: Reporter) -> ScoreResult:
     cleaned = run.results.load(Stage.CLEAN, CleanedResult)
     tables = _measure_clean(cleaned, schema, profile, run.settings, reporter)
     weights = run.settings.score.weights.model_dump()
-    before = quality.score(profile.tables, profile.verdicts, profile.relation_facts, weights)
-    after = quality.score(tables, profile.verdicts, profile.relation_facts, weights)
+    before = quality.score(profile.tables, profile.verdicts, profile.relation_facts, weights, schema)
+    after = quality.score(tables, profile.verdicts, profile.relation_facts, weights, schema)
     run.metrics.set("etl_quality_score", after.total)
     return ScoreResult(
         before=before.total,
@@ -73,6 +73,7 @@ def _measure_clean(
             now=datetime.now(UTC),
             reporter=reporter,
             columns=again,
+            day_first={name: profile.verdict(facts.table, name).day_first for name in again},
         )
         by_name = {c.column: c for c in fresh.columns}
         columns = tuple(by_name.get(c.column, c) for c in facts.columns)

@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--target", help="conninfo of a PostgreSQL; default: the bundled server")
     parser.add_argument("--workspace", type=Path, help="a folder with room; default: a temporary one")
-    parser.add_argument("--keep", action="store_true", help="leave the workspace behind")
+    parser.add_argument("--keep", action="store_true", help="leave the temporary workspace behind")
     parser.add_argument("--child", nargs=3, metavar=("WHAT", "FILE", "CONNINFO"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -86,7 +86,7 @@ def main() -> None:
         with _server(given.target, folder) as conninfo:
             _measure(folder, conninfo, given.rows)
     finally:
-        if not given.keep:
+        if given.workspace is None and not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -145,10 +145,15 @@ def cleaned(profiled: Profiled, folder: Path, marks: Sequence[str] = ()) -> tupl
         health=lambda: None,
     )
     with open_readonly(output) as connection:
-        return tuple(
-            _measure(connection, output, t, {c.name: _chosen(profiled, t, c.name) for c in t.columns}, ())
-            for t in profiled.schema.tables
-        )
+        return tuple(_measure_clean(connection, output, t, profiled) for t in profiled.schema.tables)
+
+
+def _measure_clean(connection: sqlite3.Connection, path: Path, table: Table, profiled: Profiled) -> TableFacts:
+    verdicts = {c.name: profiled.verdict(c.name, table.name) for c in table.columns}
+    kinds = {name: TargetType.parse(one.chosen).kind for name, one in verdicts.items()}
+    # A date of the outvoted order is readable again for whoever does not know how the order was settled.
+    order = {name: one.day_first for name, one in verdicts.items()}
+    return _measure(connection, path, table, kinds, (), order)
 
 
 def real(name: str, folder: Path) -> Path:
@@ -159,10 +164,6 @@ def real(name: str, folder: Path) -> Path:
     copy = folder / os.path.basename(name)
     copy.write_bytes(source.read_bytes())
     return copy
-
-
-def _chosen(profiled: Profiled, table: Table, name: str) -> Kind:
-    return TargetType.parse(profiled.verdict(name, table.name).chosen).kind
 
 
 def _sample(connection: sqlite3.Connection, table: Table, marks: Sequence[str]) -> Mapping[str, SampleVerdict]:
@@ -183,10 +184,22 @@ def _proposals(table: Table, samples: Mapping[str, SampleVerdict], types: Mappin
 
 
 def _measure(
-    connection: sqlite3.Connection, path: Path, table: Table, kinds: Mapping[str, Kind], marks: Sequence[str]
+    connection: sqlite3.Connection,
+    path: Path,
+    table: Table,
+    kinds: Mapping[str, Kind],
+    marks: Sequence[str],
+    day_first: Mapping[str, bool | None] | None = None,
 ) -> TableFacts:
     facts = scan_table(
-        path, table, kinds, markers=_markers(table, marks), evidence_rows=20, now=NOW, reporter=SilentReporter()
+        path,
+        table,
+        kinds,
+        markers=_markers(table, marks),
+        evidence_rows=20,
+        now=NOW,
+        reporter=SilentReporter(),
+        day_first=day_first,
     )
     keys = [check_key(connection, table, table.primary_key, "primary")] if table.primary_key else []
     for index in table.indexes:

@@ -74,6 +74,14 @@ def test_what_cleaning_cannot_repair_stays_failed(tmp_path: Path) -> None:
     assert part(before(profiled), "validity")[1] == part(after(profiled, tmp_path), "validity")[1] == 1
 
 
+def test_outvoted_dates_are_misfits_of_the_cleaned_file(tmp_path: Path) -> None:
+    """Else the load takes them for dates, and they become NULL without a trace."""
+    profiled = measured.column(tmp_path, "DATE", ["25/12/2024"] * 39 + ["12/25/2024"], decided=True)
+    facts = measured.cleaned(profiled, tmp_path)[0].column("c")
+    assert (facts.misfits, facts.texts) == (1, 40)
+    assert part(score([TableFacts("t", 40, (facts,))], profiled.verdicts, (), WEIGHTS), "validity") == (40, 1)
+
+
 def test_half_empty_optional_columns_cost_nothing(tmp_path: Path) -> None:
     found = before(measured.column(tmp_path, "TEXT", ["x"] * 5 + [None] * 5))
     assert part(found, "completeness") == (10, 0), "the id alone ought to be full"
