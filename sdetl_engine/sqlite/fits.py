@@ -121,10 +121,12 @@ def _time_sql(value: str) -> str:
 
 
 def _text_sql(value: str) -> str:
-    # A text of as many bytes as characters is ASCII to its end; in UTF-16 files every text takes the slow way.
+    # As many bytes as characters rules out NUL (where length stops), and UTF-16 files; the pattern rules out what is
+    # not ASCII: a stray byte counts as one character too.
+    ascii_only = f"length(CAST({value} AS BLOB)) = length({value}) AND {value} NOT GLOB '*[^\x01-\x7f]*'"
     return (
         f"CASE typeof({value}) WHEN 'blob' THEN 0"
-        f" WHEN 'text' THEN CASE WHEN length(CAST({value} AS BLOB)) = length({value}) THEN 1"
+        f" WHEN 'text' THEN CASE WHEN {ascii_only} THEN 1"
         f" ELSE sdetl_is_text(CAST({value} AS BLOB)) END ELSE 1 END"
     )
 
