@@ -300,7 +300,7 @@ _LATER = (
         "EMPTY-KEPT",
         "clean",
         _R,
-        "values that mean missing were kept",
+        "values were kept as they are",
         "NULL was not allowed there.",
         "Load the column as text, or agree: what its type cannot hold stands in the quarantine.",
         (Choice.ACCEPT, Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT),

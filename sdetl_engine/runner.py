@@ -23,6 +23,7 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import Cancelled, ExitCode, GateStopped, SdetlError
 from sdetl_engine.events import Event, Progress
 from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, decide, gate_of
+from sdetl_engine.observe.health import measure
 from sdetl_engine.observe.metrics import DURATIONS
 from sdetl_engine.results import StageResult
 
@@ -294,6 +295,9 @@ class Runner:
         self.deployment.journal.write("stage_failed", stage=str(stage), status=str(status), error=fields)
 
     def _save_metrics(self) -> None:
+        health = measure(self.deployment.folder.path)
+        self.deployment.metrics.set("etl_disk_space_gb", health.free_bytes / 10**9)
+        self.deployment.metrics.set("etl_memory_usage_percent", health.memory_used * 100)
         try:
             self.deployment.metrics.save()
         except OSError as error:

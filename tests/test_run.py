@@ -88,7 +88,10 @@ def test_the_run_leaves_the_files_of_the_contract_for_its_owner_alone(
     assert said == [hashlib.md5(copy.read_bytes()).hexdigest(), copy.name]
     assert said[0] == ended.document["source"]["md5"]
     assert (workspace / "deployments.log").read_text().count("\n") == 1
-    assert "etl_dates_standardized_total 8.0" in (workspace / "metrics.prom").read_text()
+    metrics = (workspace / "metrics.prom").read_text()
+    assert "etl_dates_standardized_total 8.0" in metrics
+    assert 'etl_errors_total{gate="Gate2_Cleaner"} 0.0' in metrics
+    assert "etl_disk_space_gb 0.0" not in metrics
     wide = [p for p in folder.path.rglob("*") if stat.S_IMODE(p.stat().st_mode) & 0o077]
     assert wide == []
     manifest = json.loads((copy.parent / "manifest.json").read_text())
@@ -144,7 +147,7 @@ def test_a_schema_that_nobody_managed_is_taken_over_with_its_grants(
             connection.execute(f'GRANT USAGE ON SCHEMA servicedesk TO "{role}"')
             connection.execute(f'GRANT SELECT ON servicedesk.tickets, servicedesk.old TO "{role}"')
         ended = migrate(sqlite_file(TICKETS), database, tmp_path / "w")
-        assert ended.outcome.exit_code is ExitCode.DONE
+        assert ended.outcome.exit_code is ExitCode.DONE, ended.document["error"]
         with psycopg.connect(database) as connection:
             connection.execute(f'SET ROLE "{role}"')
             assert connection.execute("SELECT count(*) FROM servicedesk.tickets").fetchone() == (400,)
@@ -242,6 +245,14 @@ def test_a_date_that_was_outvoted_is_kept_whole_in_the_quarantine(
         assert cells == [("[3]", "12/25/2024 8:00")]
         counted = connection.execute("SELECT count(*), count(created) FROM servicedesk.tickets").fetchone()
         assert counted == (400, 399)
+
+
+def test_a_mark_for_a_column_that_is_not_there_is_refused(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    ended = migrate(sqlite_file(TICKETS), database, tmp_path / "w", markers=("tickets.close=?",))
+    assert ended.outcome.exit_code is ExitCode.USAGE
+    assert "tickets.closed" in ended.document["error"]["message"]
 
 
 def test_loading_nothing_is_never_a_success(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:

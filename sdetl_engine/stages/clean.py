@@ -94,7 +94,7 @@ def _kept(kept: cleaned.Kept) -> Finding:
     return Finding(
         "EMPTY-KEPT",
         Severity.REVIEW,
-        f"{kept.count:,} values in {kept.table}.{kept.column} mean missing but were kept: {kept.why}",
+        f"{kept.count:,} values in {kept.table}.{kept.column} were kept as they are: {kept.why}",
         "load the column as text, or agree: what its type cannot hold stands in the quarantine",
         table=kept.table,
         column=kept.column,

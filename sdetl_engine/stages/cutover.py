@@ -5,7 +5,7 @@ If what is read back is not what was proved, the switch is undone at once and sa
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity, decide, gate_of
 from sdetl_engine.guards import refuse_changed_source
 from sdetl_engine.postgres import carry, registry
+from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.locks import assert_held
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.switch import Switched, SwitchOrder, switch
@@ -114,7 +115,7 @@ def _switch(run: Deployment, reporter: Reporter, loaded: LoadedResult, began: Pr
         serving_schema=run.settings.serving_schema,
         to_version=loaded.version,
         expected_live=began.live_version,
-        adopt_as=adopted_name(run.settings.serving_schema),
+        adopt_as=_name_to_adopt(run),
         action="cutover",
         who=run.who,
         run_id=run.run_id,
@@ -138,9 +139,15 @@ def _note_commit(run: Deployment, version: str, xid: str) -> None:
     run.journal.write("switch_committing", to=version, xid=xid)
 
 
-def adopted_name(serving_schema: str) -> str:
-    """The version name for a serving schema that nobody managed: the moment it was taken over."""
-    return f"{serving_schema}_v{datetime.now(UTC):%Y%m%d_%H%M%S}"
+def _name_to_adopt(run: Deployment) -> str:
+    """A version name for a serving schema that nobody managed: the last second before now that is free."""
+    moment = datetime.now(UTC)
+    with run.connect() as connection:
+        while True:
+            name = f"{run.settings.serving_schema}_v{moment:%Y%m%d_%H%M%S}"
+            if registry.get_version(connection, name) is None and not schema_exists(connection, name):
+                return name
+            moment -= timedelta(seconds=1)
 
 
 def _switched_earlier(run: Deployment, live: registry.Version) -> Switched:
@@ -194,7 +201,7 @@ def _undo(
         serving_schema=run.settings.serving_schema,
         to_version=switched.previous_version,
         expected_live=loaded.version,
-        adopt_as=adopted_name(run.settings.serving_schema),
+        adopt_as=_name_to_adopt(run),
         action="rollback",
         who=run.who,
         run_id=run.run_id,

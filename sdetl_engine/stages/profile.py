@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
+from sdetl_engine.errors import UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.profiling import breaker, jury, relations, review, sampling, verdict
 from sdetl_engine.profiling.facts import ColumnFacts, KeyFacts, SampleVerdict, TableFacts, TypeVerdict
@@ -27,6 +29,7 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
     """Measure and judge every column of the frozen copy."""
     preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
     path, schema, settings = Path(preflight.frozen.path), preflight.source_schema, run.settings
+    _refuse_unknown_columns(schema, settings)
     samples = {t.name: _sample(path, t, settings) for t in schema.tables}
     tables = tuple(_scan(path, t, samples[t.name], settings, reporter) for t in schema.tables)
     tables = tuple(_with_keys(path, schema.table(t.table), t, reporter) for t in tables)
@@ -80,6 +83,34 @@ def _judge_all(
         )
         for table in tables
         for facts in table.columns
+    )
+
+
+def _refuse_unknown_columns(schema: Schema, settings: Settings) -> None:
+    """A setting that names no column would be a decision that nobody carries out.  Raises UsageError."""
+    columns = [(t.name, c.name) for t in schema.tables for c in t.columns]
+    spelled = {f"{table}.{column}" for table, column in columns}
+    for marker in settings.clean.null_markers:
+        if not any(markers_for([marker], table, column) for table, column in columns):
+            raise _no_column(marker, "clean.null_markers", spelled)
+    lists = {
+        "clean.empty_to_null": settings.clean.empty_to_null,
+        "clean.day_first": settings.clean.day_first,
+        "clean.month_first": settings.clean.month_first,
+        "source.exclude_columns": settings.source.exclude_columns,
+        "load.types": tuple(settings.load.types),
+    }
+    for setting, patterns in lists.items():
+        for pattern in patterns:
+            if not any(matches([pattern], table, column) for table, column in columns):
+                raise _no_column(pattern, setting, spelled)
+
+
+def _no_column(text: str, setting: str, spelled: Collection[str]) -> UsageError:
+    near = difflib.get_close_matches(text.partition("=")[0], spelled, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return UsageError(
+        f"{setting}: {text!r} names no column of the source{hint}", next_step="correct it and start again"
     )
 
 
