@@ -18,6 +18,8 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import psycopg
+
 from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import Cancelled, ExitCode, GateStopped, SdetlError
@@ -25,6 +27,7 @@ from sdetl_engine.events import Event, Progress
 from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, decide, gate_of
 from sdetl_engine.observe.health import measure
 from sdetl_engine.observe.metrics import DURATIONS
+from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.results import StageResult
 
 StageFunction = Callable[[Deployment, "RunReporter"], StageResult]
@@ -174,6 +177,8 @@ class Runner:
                     break
         except SdetlError as error:
             self.outcome = self._failed(error)
+        except psycopg.Error as error:
+            self.outcome = self._failed(statement_error(error, f"stage {self.reporter.stage}"))
         except Exception as error:  # noqa: BLE001 - the border of the engine: recorded, told in one line, exit code 1
             self.outcome = self._defect(error)
         else:

@@ -373,3 +373,30 @@ def test_a_large_table_is_partitioned_when_the_plan_says_so(
         assert parts == (13,)
     assert rows_of(database, "tickets") == 400
     assert ended.document["proof"]["tickets"]["equal"]
+
+
+def test_a_server_that_goes_away_in_the_load_leaves_nothing_and_is_told_plainly(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    from sdetl_engine import start_run
+
+    settings = load_settings(assignments=("health.start_free_bytes=0", "health.min_free_bytes=0"))
+    runner = start_run(Workspace(tmp_path / "w"), sqlite_file(TICKETS), database, settings)
+    event = runner.reporter.event
+
+    def cut_off(name: str, message: str, *, level: str = "info", **context: object) -> None:
+        event(name, message, level=level, **context)
+        if name == "TableLoaded" and runner.reporter.stage is Stage.MIGRATE:
+            with psycopg.connect(database, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+    runner.reporter.event = cut_off  # type: ignore[method-assign]
+    ended = finish(runner)
+    assert ended.outcome.exit_code is ExitCode.ENVIRONMENT, ended.document["error"]
+    assert "servicedesk" not in schemas_of(database)
+    assert runner.deployment.version not in schemas_of(database)
+    resumed = finish(resume_run(Workspace(tmp_path / "w"), runner.deployment.run_id, target=database))
+    assert resumed.outcome.kind is OutcomeKind.LIVE

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from sdetl_engine.postgres.connect import Target, open_connection, open_pool
+from sdetl_engine.postgres.connect import Target, open_connection, open_pool, statement_error
 from sdetl_engine.postgres.embedded import EmbeddedServer
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace
@@ -35,8 +35,10 @@ class TargetSession:
     def __enter__(self) -> TargetSession:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.close()
+        if isinstance(error, psycopg.Error):
+            raise statement_error(error, "talking to the target") from None
 
     @property
     def is_embedded(self) -> bool:

@@ -19,6 +19,7 @@ from psycopg import sql
 from sdetl_engine.errors import TargetError
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres import carry, registry
+from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.settings import CutoverSettings
 
 
@@ -129,6 +130,9 @@ def _attempt(
                 kind="switch",
             ) from None
         previous = live.version if live else (order.adopt_as if has_schema else None)
+    except psycopg.Error as error:
+        connection.rollback()
+        raise statement_error(error, f"making version {order.to_version} live") from None
     except BaseException:
         if not connection.closed:
             connection.rollback()
