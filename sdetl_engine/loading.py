@@ -6,7 +6,9 @@ commits, or rolls back and nothing is left.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +22,7 @@ from sdetl_engine.postgres import build, quarantine
 from sdetl_engine.postgres.finish import finish
 from sdetl_engine.postgres.load import load_table, open_source
 from sdetl_engine.postgres.partitions import create_partitions
-from sdetl_engine.postgres.plan import VersionPlan
+from sdetl_engine.postgres.plan import TablePlan, VersionPlan
 from sdetl_engine.postgres.proof import prove_table
 from sdetl_engine.records import LoadedResult, TableProof
 from sdetl_engine.settings import Settings
@@ -44,41 +46,15 @@ def load_version(
     began = time.monotonic()
     build.create_version_schema(connection, version, run_id=run_id)
     build.create_tables(connection, version, plan)
-    proofs, seconds, quarantined = [], {}, 0
-    source = open_source(path)
-    try:
+    proofs, seconds = [], {}
+    with contextlib.closing(open_source(path)) as source:
         for table in plan.tables:
             started = time.monotonic()
-            if table.partition is not None:
-                create_partitions(connection, version, table, source)
-            sent = load_table(
-                source,
-                connection,
-                version,
-                table,
-                batch_rows=settings.load.batch_rows,
-                reporter=reporter,
-                health=health,
-            )
-            proof = prove_table(connection, version, table, sent, reporter=reporter)
-            kept = quarantine.fill(source, connection, version, table)
-            quarantined += kept
+            proof = _load_table(source, connection, version, table, settings, reporter, health)
+            _refuse_unproved(proof, table.rows)
+            proofs.append(proof)
             seconds[table.name] = round(time.monotonic() - started, 3)
-            proofs.append(
-                TableProof(
-                    table.name,
-                    proof.rows_sent,
-                    proof.rows_held,
-                    proof.sha256_sent,
-                    proof.sha256_held,
-                    proof.equal,
-                    kept,
-                )
-            )
-            _refuse_unproved(proofs[-1], table.rows)
             reporter.event("TableLoaded", f"{table.name}: {proof.rows_held} rows, proved", rows=proof.rows_held)
-    finally:
-        source.close()
     load_seconds = time.monotonic() - began
     built = finish(connection, version, plan, reporter)
     return LoadedResult(
@@ -90,9 +66,36 @@ def load_version(
         not_migrated=(*plan.not_migrated, *built.not_migrated),
         renamed=plan.renamed,
         orphans=dict(built.invalid),
-        quarantine_schema=quarantine.schema_name(version) if quarantined else None,
+        quarantine_schema=quarantine.schema_name(version) if any(p.quarantined for p in proofs) else None,
         seconds_by_table=seconds,
         load_seconds=load_seconds,
+    )
+
+
+def _load_table(
+    source: sqlite3.Connection,
+    connection: psycopg.Connection[Any],
+    version: str,
+    table: TablePlan,
+    settings: Settings,
+    reporter: Reporter,
+    health: Callable[[], None],
+) -> TableProof:
+    """Copy, read back, and put aside what the types cannot hold."""
+    if table.partition is not None:
+        create_partitions(connection, version, table, source)
+    sent = load_table(
+        source, connection, version, table, batch_rows=settings.load.batch_rows, reporter=reporter, health=health
+    )
+    proof = prove_table(connection, version, table, sent, reporter=reporter)
+    return TableProof(
+        table=table.name,
+        rows_sent=proof.rows_sent,
+        rows_held=proof.rows_held,
+        sha256_sent=proof.sha256_sent,
+        sha256_held=proof.sha256_held,
+        equal=proof.equal,
+        quarantined=quarantine.fill(source, connection, version, table),
     )
 
 

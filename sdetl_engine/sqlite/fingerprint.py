@@ -257,7 +257,7 @@ def _checked_header(real: Path, block: bytes, size: int) -> Header:
         ) from None
     if header.needs_newer_sqlite:
         raise SourceError(
-            f"{shown(real)} was written by SQLite {header.library_version} in a format newer than this program reads",
+            f"{shown(real)} was written by SQLite {header.writer_version} in a format newer than this program reads",
             kind="source-newer",
             next_step="let the program that owns it export it with `VACUUM INTO`, or update Python's SQLite",
         )

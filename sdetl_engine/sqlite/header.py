@@ -36,7 +36,7 @@ class Header:
     change_counter: int
     user_version: int
     application_id: int
-    library_version: str
+    writer_version: str
     """The SQLite that wrote last, as ``3.40.1``."""
 
     @property
@@ -78,7 +78,7 @@ def read_header(block: bytes) -> Header:
         change_counter=counter,
         user_version=user_version,
         application_id=application_id,
-        library_version=f"{library // 1_000_000}.{library // 1000 % 1000}.{library % 1000}",
+        writer_version=f"{library // 1_000_000}.{library // 1000 % 1000}.{library % 1000}",
     )
 
 
