@@ -170,7 +170,7 @@ def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tup
     if live is not None and not has_schema:
         raise TargetError(
             f"the registry says that {live.version} is live, but there is no schema {order.serving_schema}",
-            next_step="find out who dropped or renamed it; sdetl restore brings a backup of it back",
+            next_step="find out who dropped or renamed it; its last dump stands in the backup folder of the newest run",
             kind="switch",
         )
     return live, has_schema

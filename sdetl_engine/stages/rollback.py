@@ -45,7 +45,7 @@ def choose_version(
         if name is None:
             raise TargetError(
                 f"{live.version} is the first version of {serving}: there is none to go back to",
-                next_step="sdetl restore brings back a backup",
+                next_step="a dump of an earlier state stands in the backup folder of each run (pg_restore reads it)",
                 kind="rollback",
             )
         version = registry.get_version(connection, name)
