@@ -396,6 +396,14 @@ _LATER = (
         "Agree, or stop here: the candidate stays.",
     ),
     Rule(
+        "CUTOVER-LOSES",
+        "cutover",
+        _R,
+        "the new version lacks objects that the live one has",
+        "Tables, views or functions of the serving schema that the source does not bring; they stay in the old version.",
+        "Bring them into the source, or agree.",
+    ),
+    Rule(
         "CUTOVER-DEPENDENTS",
         "cutover",
         _R,

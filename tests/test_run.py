@@ -148,6 +148,8 @@ def test_a_schema_that_nobody_managed_is_taken_over_with_its_grants(
             connection.execute(f'GRANT SELECT ON servicedesk.tickets, servicedesk.old TO "{role}"')
         ended = migrate(sqlite_file(TICKETS), database, tmp_path / "w")
         assert ended.outcome.exit_code is ExitCode.DONE, ended.document["error"]
+        lost = next(f for f in ended.document["findings"] if f["rule"] == "CUTOVER-LOSES")
+        assert (lost["count"], "table old" in lost["message"]) == (1, True)
         with psycopg.connect(database) as connection:
             connection.execute(f'SET ROLE "{role}"')
             assert connection.execute("SELECT count(*) FROM servicedesk.tickets").fetchone() == (400,)
@@ -315,6 +317,13 @@ def test_a_source_that_changes_during_the_run_is_not_loaded(
         connection.execute("DELETE FROM comments WHERE id = 10")
     with pytest.raises(EnvironmentFailed, match="has changed"):
         resume_run(Workspace(tmp_path / "w"), begun.runner.deployment.run_id, target=database)
+
+
+def test_what_a_killed_canary_left_is_swept(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    begun = migrate(sqlite_file(TICKETS), database, tmp_path / "w", until=Stage.SCORE)
+    (begun.runner.deployment.folder.path / "canary.db.partial").write_bytes(b"half")
+    resumed = finish(resume_run(Workspace(tmp_path / "w"), begun.runner.deployment.run_id, target=database))
+    assert resumed.outcome.kind is OutcomeKind.LIVE
 
 
 def test_one_run_per_target_and_schema(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:

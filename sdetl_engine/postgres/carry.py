@@ -68,6 +68,24 @@ def dependents(connection: psycopg.Connection[Any], schema: str) -> tuple[Depend
     return tuple(Dependent(kind, name) for kind, name in rows)
 
 
+def missing_in(connection: psycopg.Connection[Any], live: str, candidate: str) -> tuple[Dependent, ...]:
+    """Tables, views and functions that readers of ``live`` find there and would not find in ``candidate``."""
+    rows = connection.execute(
+        """
+        SELECT CASE WHEN relkind IN ('v', 'm') THEN 'view' ELSE 'table' END, relname::text
+        FROM pg_class WHERE relnamespace = to_regnamespace(%(live)s)
+          AND relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT relispartition
+          AND relname NOT IN (SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%(candidate)s))
+        UNION ALL
+        SELECT 'function', proname::text FROM pg_proc WHERE pronamespace = to_regnamespace(%(live)s)
+          AND proname NOT IN (SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace(%(candidate)s))
+        ORDER BY 1, 2
+        """,
+        {"live": _regname(live), "candidate": _regname(candidate)},
+    ).fetchall()
+    return tuple(Dependent(kind, name) for kind, name in rows)
+
+
 def _carry_owner(connection: psycopg.Connection[Any], live: str, candidate: str) -> None:
     row = connection.execute(
         """

@@ -16,6 +16,7 @@ from sdetl_engine.planning import target_plan
 from sdetl_engine.postgres import build, quarantine
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.records import CleanedResult, LoadedResult, PreflightResult, ProfileResult
+from sdetl_engine.sqlite.cleaned import sweep_partials
 from sdetl_engine.sqlite.subset import sample_subset
 
 
@@ -24,6 +25,8 @@ def canary(run: Deployment, reporter: Reporter) -> LoadedResult:
     run.hold_target_lock()
     schema_name = run.settings.canary.schema_name
     sample = run.folder.path / "canary.db"
+    # A canary that was killed while it sampled left these; the run's folder is locked, so nobody else writes them.
+    sweep_partials(run.folder.path)
     sample.unlink(missing_ok=True)
     _sweep(run, schema_name)
     try:

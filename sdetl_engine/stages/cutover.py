@@ -73,6 +73,19 @@ def _findings(run: Deployment, connection: psycopg.Connection[Any]) -> tuple[Fin
             choices=(Choice.ACCEPT,),
         )
     ]
+    lost = carry.missing_in(connection, serving, run.version)
+    if lost:
+        names = ", ".join(f"{d.kind} {d.name}" for d in lost[:5]) + (" ..." if len(lost) > 5 else "")
+        found.append(
+            Finding(
+                "CUTOVER-LOSES",
+                Severity.REVIEW,
+                f"{len(lost)} objects that readers find in {serving} now are not in the new version: {names}",
+                "agree, or bring them into the source; they stay in the version that is live now",
+                count=len(lost),
+                choices=(Choice.ACCEPT,),
+            )
+        )
     bound = carry.dependents(connection, serving)
     if bound:
         names = ", ".join(f"{d.kind} {d.name}" for d in bound[:5]) + (" ..." if len(bound) > 5 else "")
