@@ -22,7 +22,7 @@ import psycopg
 
 from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.errors import Cancelled, ExitCode, GateStopped, SdetlError
+from sdetl_engine.errors import Cancelled, EnvironmentFailed, ExitCode, GateStopped, SdetlError
 from sdetl_engine.events import Event, Progress
 from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, decide, gate_of
 from sdetl_engine.observe.health import measure
@@ -115,6 +115,11 @@ class RunReporter:
             waiting = list(self._interrupts)
         for interrupt in waiting:
             interrupt()
+
+    @property
+    def stop_wish(self) -> Cancelled | None:
+        """What ``check`` raises once a stop was asked for."""
+        return self._stop
 
     @property
     def is_stopping(self) -> bool:
@@ -232,6 +237,13 @@ class Runner:
         began = time.monotonic()
         try:
             result = self._recipes[stage](run, reporter)
+        except (psycopg.Error, EnvironmentFailed) as error:
+            # What a wish to stop broke off is no failure of what was broken off.
+            cause = reporter.stop_wish or error
+            self._stage_failed(stage, cause, time.monotonic() - began)
+            if cause is error:
+                raise
+            raise cause from None
         except BaseException as error:
             self._stage_failed(stage, error, time.monotonic() - began)
             raise

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,6 +214,8 @@ def test_a_dashboard_that_breaks_keeps_the_previous_version_live(
     assert rows_of(database, "tickets") == 400
     with open_session(Workspace(tmp_path / "w"), database, load_settings()) as session:
         assert {v.version for v in list_versions(session) if v.status == "live"} == {live}
+        with pytest.raises(EnvironmentFailed, match="candidate"):
+            rollback(session, load_settings(), SilentReporter(), ended.runner.deployment.version)
 
 
 def test_a_column_that_lies_a_little_is_kept_whole_in_the_quarantine(
@@ -409,3 +412,26 @@ def test_a_server_that_goes_away_in_the_load_leaves_nothing_and_is_told_plainly(
     assert runner.deployment.version not in schemas_of(database)
     resumed = finish(resume_run(Workspace(tmp_path / "w"), runner.deployment.run_id, target=database))
     assert resumed.outcome.kind is OutcomeKind.LIVE
+
+
+def test_a_stop_in_the_middle_of_a_query_is_no_failure_of_the_server(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    from sdetl_engine import start_run
+
+    slow = dashboard(tmp_path / "boards", "SELECT pg_sleep(30)")
+    settings = load_settings(
+        assignments=("health.start_free_bytes=0", "health.min_free_bytes=0"), extra={"dashboards.directory": str(slow)}
+    )
+    runner = start_run(Workspace(tmp_path / "w"), sqlite_file(TICKETS), database, settings)
+    progress = runner.reporter.progress
+
+    def stop_soon(what: str, done: int, total: int | None, unit: str = "rows") -> None:
+        progress(what, done, total, unit)
+        if "dashboards" in what:
+            threading.Timer(0.5, runner.reporter.request_stop, [ExitCode.TERMINATED]).start()
+
+    runner.reporter.progress = stop_soon  # type: ignore[method-assign]
+    ended = finish(runner)
+    assert (ended.outcome.kind, ended.outcome.exit_code) == (OutcomeKind.CANCELLED, ExitCode.TERMINATED)
+    assert ended.status["validate"] == "cancelled"

@@ -79,6 +79,8 @@ def format_value(name: str, value: Value, form: str | None) -> str:
         return _as_sql(value)
     if kind in _NOT_FOR_SQL:
         raise UnknownInQuery(f"the variable format {kind!r} of {name!r} has no meaning in SQL")
+    if kind == "join":
+        return _joined(value, form)
     # An unknown format is written as "glob", which is what Grafana falls back to.
     return _FORMATS.get(kind, _glob)(value, name)
 
@@ -162,8 +164,16 @@ def _backslashed(value: Value, quote: str) -> str:
 
 
 def _json(value: Value, _name: str) -> str:
-    document: object = list(value.values) if value.many else value.values[0]
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    """A list as JSON; Grafana leaves a single text as it is, without quotes."""
+    if not value.many:
+        return value.values[0]
+    return json.dumps(list(value.values), ensure_ascii=False, separators=(",", ":"))
+
+
+def _joined(value: Value, form: str | None) -> str:
+    """``join:;`` puts a semicolon between the values, ``join`` alone a comma."""
+    _, *arguments = (form or "").split(":")
+    return (arguments[0] if arguments else ",").join(value.values)
 
 
 _FORMATS: Mapping[str, Callable[[Value, str], str]] = {

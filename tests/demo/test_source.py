@@ -4,7 +4,7 @@ import hashlib
 import re
 import sqlite3
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,10 @@ def test_tables_have_their_share_of_the_rows(demo: DemoFacts) -> None:
 def test_the_same_seed_and_day_make_the_same_data(demo: DemoFacts, tmp_path: Path) -> None:
     again = build_source(tmp_path / "again.db", rows=30_000, today=TODAY)
     other = build_source(tmp_path / "other.db", rows=30_000, today=TODAY, seed=1)
+    later = build_source(tmp_path / "later.db", rows=30_000, today=TODAY + timedelta(days=1))
     assert digest(again) == digest(demo)
-    assert digest(other) != digest(demo)
+    assert again.path.read_bytes() == demo.path.read_bytes()
+    assert len({digest(demo), digest(other), digest(later)}) == 3
 
 
 def test_dates_are_declared_in_two_ways_and_hold_text(demo: DemoFacts) -> None:

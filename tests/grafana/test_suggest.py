@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from sdetl_engine.demo import demo_dashboards
+from sdetl_engine.demo.tables import column_names
 from sdetl_engine.grafana.dashboards import Dashboard, Panel, Query, read_dashboards
 from sdetl_engine.grafana.suggest import suggest_indexes
 
@@ -73,6 +75,20 @@ def test_a_column_of_two_values_is_not_suggested() -> None:
     found = [dashboard("SELECT 1 FROM servicedesk.tickets WHERE met = 'yes' AND a = 1")]
     distinct = {("tickets", "met"): 2, ("tickets", "a"): 3}
     assert [s.columns for s in suggest_indexes(found, "servicedesk", rows=ROWS, distinct=distinct)] == [("a",)]
+
+
+def test_our_own_dashboards_want_what_they_join_and_filter_by_and_nothing_of_small_tables() -> None:
+    rows = {"tickets": 11_000, "comments": 108_000, "timesheets": 135_000, "comment_quality": 6300} | {
+        "comment_sentiment": 109,
+        "cloud_team_roster": 48,
+    }
+    found = suggest_indexes(read_dashboards(demo_dashboards()), "servicedesk", rows=rows)
+    spelled = [s.spelling for s in found]
+    assert spelled[:2] == ["tickets(TKT-Created Time)", "tickets(TKT-Team)"]
+    assert {"tickets(TKT-Ticket ID)", "comments(ticket_id)", "timesheets(TS-Date)"} <= set(spelled)
+    assert {s.table for s in found} == {"tickets", "comments", "timesheets"}
+    assert all(column in column_names(s.table) for s in found for column in s.columns)
+    assert suggest_indexes(read_dashboards(demo_dashboards()), "servicedesk", rows=dict.fromkeys(rows, 9999)) == ()
 
 
 def test_published_dashboards_want_their_ticket_columns(shared_data: Path) -> None:

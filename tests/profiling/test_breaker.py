@@ -33,8 +33,10 @@ def trip(*, columns: int = 10, mismatched: int = 0, rows: int = 100, corrupt: in
 
 
 def test_at_the_limit_nothing_trips_and_past_it_everything_does() -> None:
+    assert not trip(columns=10, mismatched=0).tripped
     assert not trip(columns=10, mismatched=1).tripped
     assert trip(columns=10, mismatched=2).tripped
+    assert not trip(corrupt=19).tripped
     assert not trip(corrupt=20).tripped
     assert trip(corrupt=21).tripped
 

@@ -22,6 +22,7 @@ def test_one_value_over_twelve_settles_the_column() -> None:
     found = day_first(dates(day=118, either=4021), [], decided=None)
     assert (found.day_first, found.settled_by) == (True, SettledBy.VALUES)
     assert found.sentence == "118 values prove day first, 0 prove month first, 4,021 could be either"
+    assert day_first(dates(day=1, either=4021), [], decided=None).day_first is True
     assert day_first(dates(month=1, either=4021), [], decided=None).day_first is False
 
 
@@ -38,6 +39,8 @@ def test_neighbours_are_heard_when_a_column_proves_nothing() -> None:
     found = day_first(dates(either=9), [dates(), dates(day=40)], decided=None)
     assert (found.day_first, found.settled_by, found.conflict) == (True, SettledBy.NEIGHBOURS, False)
     assert "40 dates in neighbouring columns of the table prove day first" in found.sentence
+    other = day_first(dates(either=9), [dates(month=1)], decided=None)
+    assert (other.day_first, other.settled_by) == (False, SettledBy.NEIGHBOURS)
 
 
 def test_neighbours_that_contradict_each_other_do_not_help() -> None:

@@ -40,6 +40,13 @@ def test_it_names_what_costs_most_and_what_fixing_it_wins_back() -> None:
     assert (found.table, found.column, found.count) == ("tickets", "opened", 90)
 
 
+def test_the_three_that_cost_most_are_named_and_no_more() -> None:
+    costs = [Receipt("validity", "t", f"c{n}", 9, 9.0 - n, 9.0 - n, f"cause {n}") for n in range(4)]
+    (found,) = gate(scored(70, *costs), halt_score=50, min_score=80)
+    assert "cause 2 (-7.0)" in found.message
+    assert "cause 3" not in found.message
+
+
 def test_a_file_with_nothing_to_assess_never_passes() -> None:
     (found,) = gate(Score(0.0, {}, ()), halt_score=50, min_score=80)
     assert found.rule == "SCORE-HALT"

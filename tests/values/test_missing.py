@@ -35,6 +35,7 @@ def test_several_marks_of_a_column_are_all_kept_once_each() -> None:
 def test_names_with_dots_blanks_and_signs_are_understood() -> None:
     assert markers_for(["my.table.TKT-Job#/Ref#=n/a"], "my.table", "TKT-Job#/Ref#") == ("n/a",)
     assert markers_for(["t.a=b=?"], "t", "a=b") == ("?",)
+    assert markers_for(["t.c==?"], "t", "c=") == ("?",)
 
 
 def test_the_mark_itself_may_be_an_equals_sign() -> None:
