@@ -168,6 +168,19 @@ def test_digits_that_a_size_would_cut_are_kept_and_told(tmp_path: Path) -> None:
     assert "numeric(10,2)" in found.message
 
 
+def test_both_ends_of_a_column_may_be_dates_that_stand_for_none(tmp_path: Path) -> None:
+    found = measured.column(tmp_path, "DATE", ["1899-12-30", "2024-01-01", "9999-12-31"]).findings
+    told = [(f.count, f.suggestion) for f in found if f.rule == "DATE-SENTINEL"]
+    assert told == [(1, "1899-12-30"), (1, "9999-12-31")]
+
+
+def test_every_rule_of_the_profile_has_its_cases() -> None:
+    """A rule that is added to the catalogue fails here until its cases stand in this folder."""
+    of_tables = {"TABLE-EMPTY", "ROW-DUPLICATE", "KEY-NULL", "KEY-DUPLICATE", "FK-ORPHANS", "RELATION-ORPHANS"}
+    of_the_breaker = {"BREAKER-COLUMNS", "BREAKER-DATES"}
+    assert {r.code for r in RULES.values() if r.stage == "profile"} == {*RAISED, *of_tables, *of_the_breaker}
+
+
 def test_binary_texts_are_counted_by_cause(tmp_path: Path) -> None:
     found = measured.column(tmp_path, "TEXT", ["words"] * 39 + ["a\0b", b"\xff"]).finding("TEXT-UNLOADABLE")
     assert (found.count, found.suggestion) == (2, "bytea")
