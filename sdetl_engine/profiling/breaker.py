@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sdetl_engine.findings import Evidence, Finding
 from sdetl_engine.profiling.facts import ColumnFacts, TableFacts, TypeVerdict, Witness
+from sdetl_engine.profiling.jury import outvoted_by
 from sdetl_engine.rules import RULES
 from sdetl_engine.values.encodings import visible
 from sdetl_engine.values.types import Kind
@@ -121,11 +122,13 @@ def _is_numbers(column: ColumnFacts) -> bool:
 
 def _dates_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> Finding:
     rule = RULES["BREAKER-DATES"]
-    shown = column.dates.unreadable_witnesses if column.dates is not None else ()
+    losers, against = _outvoted(verdict, column)
+    reversed_ones = f"; {losers:,} of them have day and month the other way round" if losers else ""
+    shown = (*(column.dates.unreadable_witnesses if column.dates is not None else ()), *against)[:20]
     return Finding(
         rule.code,
         rule.severity,
-        f"{gauge.sentence}{suspects(column)}; the limit is {gauge.limit:.0%}",
+        f"{gauge.sentence}{reversed_ones}{suspects(column)}; the limit is {gauge.limit:.0%}",
         mark_advice(column),
         table=verdict.table,
         column=verdict.column,
@@ -135,6 +138,15 @@ def _dates_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> F
         suggestion=suggestion(column),
         evidence=evidence(shown or column.misfit_witnesses),
     )
+
+
+def _outvoted(verdict: TypeVerdict, column: ColumnFacts) -> tuple[int, Sequence[Witness]]:
+    """How many dates the settled order cannot read though the other can, and some of them."""
+    dates = column.dates
+    losers = outvoted_by(dates, verdict.day_first) if dates is not None else 0
+    if dates is None or not losers:
+        return 0, ()
+    return losers, dates.month_first_witnesses if verdict.day_first else dates.day_first_witnesses
 
 
 def _column_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> Finding:

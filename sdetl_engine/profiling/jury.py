@@ -61,9 +61,14 @@ def day_first(dates: DateFacts, neighbours: Sequence[DateFacts], *, decided: boo
 
 def outvoted(dates: DateFacts, verdict: JuryVerdict | None) -> int:
     """Values that only the other order than the settled one can read."""
-    if verdict is None or verdict.day_first is None:
+    return outvoted_by(dates, verdict.day_first if verdict is not None else None)
+
+
+def outvoted_by(dates: DateFacts, is_day_first: bool | None) -> int:
+    """Values that only the other order can read; none while the order is None."""
+    if is_day_first is None:
         return 0
-    return dates.month_first_only if verdict.day_first else dates.day_first_only
+    return dates.month_first_only if is_day_first else dates.day_first_only
 
 
 def _hear_neighbours(neighbours: Sequence[DateFacts], witnesses: str) -> JuryVerdict:

@@ -157,6 +157,13 @@ def test_what_is_no_dashboard_is_refused_by_name(tmp_path: Path, content: str, s
     assert said in refused.value.message
 
 
+def test_other_files_and_folders_beside_the_dashboards_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("no dashboard")
+    (tmp_path / "old.json").mkdir()
+    assert read(tmp_path, {"title": "Desk", "panels": []}).title == "Desk"
+    assert len(read_dashboards(tmp_path)) == 1
+
+
 def test_a_missing_or_empty_folder_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UsageError, match=str(folder)):

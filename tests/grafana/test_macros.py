@@ -28,6 +28,10 @@ def expanded(sql: str, **variables: Value) -> str:
         ("$__timeFrom()", "'2025-07-21T00:00:00Z'"),
         ("$__timeTo()", "'2025-10-19T12:00:00.25Z'"),
         ("$__timeGroup(created, '5m')", "floor(extract(epoch from created)/300)*300"),
+        (
+            "$__timeGroup(coalesce(a[1], least(b, c)), '5m')",
+            "floor(extract(epoch from coalesce(a[1], least(b, c)))/300)*300",
+        ),
         ("$__timeGroup(created,'1h30m', NULL)", "floor(extract(epoch from created)/5400)*5400"),
         ("$__timeGroup(created, $__interval, 0)", "floor(extract(epoch from created)/10800)*10800"),
         ("$__timeGroupAlias(created, '250ms')", 'floor(extract(epoch from created)/0.25)*0.25 AS "time"'),

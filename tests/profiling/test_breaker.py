@@ -75,6 +75,16 @@ def test_the_finding_names_column_count_mark_and_way_out(tmp_path: Path) -> None
     assert {e.value for e in found.evidence} == {"?"}
 
 
+def test_dates_of_the_outvoted_order_are_named_and_shown(tmp_path: Path) -> None:
+    values = ["25/12/2024"] * 7 + ["12/25/2024"] * 3
+    found = measured.column(tmp_path, "DATE", values, decided=True).finding("BREAKER-DATES")
+    assert found.count == 3
+    assert "3 of them have day and month the other way round" in found.message
+    assert {e.value for e in found.evidence} == {"12/25/2024"}
+    other = measured.column(tmp_path, "DATE", ["12/25/2024"] * 7 + ["25/12/2024"] * 3, decided=False)
+    assert {e.value for e in other.finding("BREAKER-DATES").evidence} == {"25/12/2024"}
+
+
 def test_numbers_for_dates_are_explained_and_can_be_kept(tmp_path: Path) -> None:
     profiled = measured.column(tmp_path, "TIMESTAMP", [1627303906, 1627303907])
     found = profiled.finding("BREAKER-DATES")

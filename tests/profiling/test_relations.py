@@ -95,10 +95,45 @@ def test_a_key_that_repeats_is_no_key(tmp_path: Path) -> None:
     assert inferred(measured.table(tmp_path, script, rows).path, with_facts=True) == set()
 
 
-def test_the_longer_name_wins_where_two_parents_fit(tmp_path: Path) -> None:
+def test_texts_in_a_first_column_named_id_are_no_key(tmp_path: Path) -> None:
+    script = "CREATE TABLE tickets (ticket_id TEXT, v TEXT); CREATE TABLE notes (ticket_id TEXT)"
+    names = [f"T-{n}" for n in range(50)]
+    rows: dict[str, measured.Rows] = {"tickets": [(n, "x") for n in names], "notes": [(n,) for n in names]}
+    assert inferred(measured.table(tmp_path, script, rows).path, with_facts=True) == set()
+
+
+def test_one_column_of_a_longer_key_identifies_nothing(tmp_path: Path) -> None:
     script = (
-        'CREATE TABLE "order" (id INTEGER PRIMARY KEY);'
-        "CREATE TABLE order_lines (id INTEGER PRIMARY KEY);"
+        "CREATE TABLE stays (stay_id INTEGER, night INTEGER, PRIMARY KEY (stay_id, night));"
+        "CREATE TABLE bills (n INTEGER PRIMARY KEY, stay_id INTEGER)"
+    )
+    pairs = [(n, n) for n in range(1, 50)]
+    assert inferred(measured.table(tmp_path, script, {"stays": pairs, "bills": pairs}).path) == set()
+
+
+def test_a_few_rows_may_point_at_many(tmp_path: Path) -> None:
+    script = "CREATE TABLE tickets (id INTEGER PRIMARY KEY); CREATE TABLE notes (ticket_id INTEGER)"
+    rows: dict[str, measured.Rows] = {"tickets": [(n,) for n in range(1, 300)], "notes": [(n,) for n in range(1, 9)]}
+    path = measured.table(tmp_path, script, rows).path
+    assert inferred(path, with_facts=True) == {"notes.ticket_id -> tickets.id"}
+
+
+@pytest.mark.parametrize(
+    ("parent", "column"),
+    [("tickets", "ticket_id"), ("policies", "policy_id"), ("address", "address_id"), ("team", "team_id")],
+)
+def test_tables_are_named_in_the_plural_or_not(tmp_path: Path, parent: str, column: str) -> None:
+    script = f"CREATE TABLE {parent} (id INTEGER PRIMARY KEY); CREATE TABLE notes (n INTEGER, {column} INTEGER)"
+    rows: dict[str, measured.Rows] = {parent: [(n,) for n in range(30)], "notes": [(n, n) for n in range(30)]}
+    assert inferred(measured.table(tmp_path, script, rows).path) == {f"notes.{column} -> {parent}.id"}
+
+
+@pytest.mark.parametrize("first", ['"order"', "order_lines"])
+def test_the_longer_name_wins_where_two_parents_fit(tmp_path: Path, first: str) -> None:
+    second = "order_lines" if first == '"order"' else '"order"'
+    script = (
+        f"CREATE TABLE {first} (id INTEGER PRIMARY KEY);"
+        f"CREATE TABLE {second} (id INTEGER PRIMARY KEY);"
         "CREATE TABLE parcels (n INTEGER PRIMARY KEY, order_line_id INTEGER)"
     )
     ids = [(n,) for n in range(30)]

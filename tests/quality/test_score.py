@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, KeyFacts, TableFacts, TypeVerdict
-from sdetl_engine.quality.score import DIMENSIONS, Score, score
+from sdetl_engine.quality.score import DIMENSIONS, Dimension, Score, score
 from sdetl_engine.values.types import Kind
 from tests.profiling import measured
 
@@ -107,6 +107,28 @@ def test_the_date_on_which_a_row_began_ought_to_be_there(tmp_path: Path, name: s
     rows = [(ISO,)] * 5 + [(None,)] * 5
     found = before(measured.table(tmp_path, f'CREATE TABLE t ("{name}" TIMESTAMP)', {"t": rows}))
     assert part(found, "completeness") == ((10, 5) if ought else (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "ought"),
+    [
+        ("TEXT", ["Bo"] * 5 + [None] * 5, False),
+        ("TIMESTAMP", [None] * 10, False),
+        ("TIMESTAMP", ["rubbish"] * 5 + [None] * 5, True),
+    ],
+    ids=["who, not when", "a column that nobody fills", "declared a date and none"],
+)
+def test_only_dates_that_are_kept_at_all_ought_to_be_there(
+    tmp_path: Path, declared: str, values: list[str | None], ought: bool
+) -> None:
+    rows = [(v,) for v in values]
+    found = before(measured.table(tmp_path, f"CREATE TABLE t (created {declared})", {"t": rows}))
+    assert part(found, "completeness") == ((10, 5) if ought else (0, 0))
+
+
+def test_the_score_of_a_dimension_is_the_share_that_did_not_fail() -> None:
+    assert Dimension(30, 200, 20).score == pytest.approx(0.9)
+    assert Dimension(30, 0, 0).score is None
 
 
 def test_a_not_null_column_ought_to_be_full(tmp_path: Path) -> None:
