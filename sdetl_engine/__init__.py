@@ -13,10 +13,20 @@ drain ``runner.reporter.events``, stop with ``runner.reporter.request_stop()``, 
 """
 
 from sdetl_engine.beside import hand_over, list_versions, open_session
+from sdetl_engine.browse import (
+    TableContrast,
+    TypeCost,
+    ValueCount,
+    VersionContrast,
+    changed_cells,
+    column_values,
+    contrast,
+    type_cost,
+)
 from sdetl_engine.checklist import LINES, PURPOSE, Stage, Status
-from sdetl_engine.decisions import effective
+from sdetl_engine.decisions import effective, takes_effect_in
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.engine import RunState, resume_run, run_states, sdetl_version, start_run
+from sdetl_engine.engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, sdetl_version, start_run
 from sdetl_engine.errors import (
     BackupError,
     Cancelled,
@@ -33,14 +43,36 @@ from sdetl_engine.errors import (
 )
 from sdetl_engine.events import Event, RecordingReporter, Reporter, SilentReporter
 from sdetl_engine.events import Progress as Snapshot
-from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity
+from sdetl_engine.findings import Choice, Decision, Evidence, Finding, Gate, Severity, decide, gate_of
+from sdetl_engine.observe.health import Health, measure
 from sdetl_engine.observe.rate import RateMeter
+from sdetl_engine.postgres.registry import Version
+from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, TableFacts, TypeVerdict
+from sdetl_engine.records import (
+    BackupResult,
+    Check,
+    CleanedResult,
+    CutoverResult,
+    LoadedResult,
+    PanelRecord,
+    PreflightResult,
+    ProfileResult,
+    ReportResult,
+    ScoreReceipt,
+    ScoreResult,
+    TableProof,
+    ValidateResult,
+    Verdict,
+)
 from sdetl_engine.report.document import run_document
 from sdetl_engine.rules import RULES, Rule
 from sdetl_engine.runner import Outcome, OutcomeKind, Runner, StageRecord
 from sdetl_engine.settings import Settings, dump_plan, load_settings, setting_keys
+from sdetl_engine.sqlite.ledger import Line as LedgerLine
+from sdetl_engine.sqlite.ledger import Page as LedgerPage
 from sdetl_engine.stages.prune import carry_out_prune, plan_prune
-from sdetl_engine.stages.rollback import choose_version, rollback
+from sdetl_engine.stages.rollback import RolledBack, choose_version, rollback
+from sdetl_engine.values.encodings import visible
 from sdetl_engine.workspace import RunFolder, Workspace
 
 __all__ = [
@@ -48,27 +80,46 @@ __all__ = [
     "PURPOSE",
     "RULES",
     "BackupError",
+    "BackupResult",
     "Cancelled",
+    "Check",
+    "CheckedLine",
     "Choice",
+    "CleanedResult",
+    "ColumnFacts",
+    "CutoverResult",
+    "DateFacts",
     "Decision",
     "Deployment",
     "EnvironmentFailed",
     "Event",
+    "Evidence",
     "ExitCode",
     "Finding",
     "Gate",
     "GateStopped",
+    "Health",
+    "LedgerLine",
+    "LedgerPage",
+    "LoadedResult",
     "LockHeld",
     "Outcome",
     "OutcomeKind",
+    "PanelRecord",
+    "PreflightResult",
+    "ProfileResult",
     "RateMeter",
     "RecordingReporter",
+    "ReportResult",
     "Reporter",
     "ResourceError",
+    "RolledBack",
     "Rule",
     "RunFolder",
     "RunState",
     "Runner",
+    "ScoreReceipt",
+    "ScoreResult",
     "SdetlError",
     "Settings",
     "Severity",
@@ -78,17 +129,34 @@ __all__ = [
     "Stage",
     "StageRecord",
     "Status",
+    "TableContrast",
+    "TableFacts",
+    "TableProof",
     "TargetError",
+    "TypeCost",
+    "TypeVerdict",
     "UsageError",
+    "ValidateResult",
     "ValidationFailed",
+    "ValueCount",
+    "Verdict",
+    "Version",
+    "VersionContrast",
     "Workspace",
     "carry_out_prune",
+    "changed_cells",
+    "checklist_lines",
     "choose_version",
+    "column_values",
+    "contrast",
+    "decide",
     "dump_plan",
     "effective",
+    "gate_of",
     "hand_over",
     "list_versions",
     "load_settings",
+    "measure",
     "open_session",
     "plan_prune",
     "resume_run",
@@ -98,4 +166,7 @@ __all__ = [
     "sdetl_version",
     "setting_keys",
     "start_run",
+    "takes_effect_in",
+    "type_cost",
+    "visible",
 ]

@@ -6,8 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sdetl_engine.checklist import Stage
 from sdetl_engine.findings import Choice, Decision
 from sdetl_engine.settings import Settings
+
+_AT_LOAD = frozenset({Choice.ADD_INDEX, Choice.PARTITION})
+_NOWHERE = frozenset({Choice.ACCEPT, Choice.QUARANTINE})
+
+
+def takes_effect_in(choice: Choice) -> Stage | None:
+    """The first stage that comes out differently because of such a decision; None when it only agrees."""
+    if choice in _NOWHERE:
+        return None
+    return Stage.MIGRATE if choice in _AT_LOAD else Stage.PROFILE
 
 
 def effective(settings: Settings, decisions: Iterable[Decision]) -> Settings:

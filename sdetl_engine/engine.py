@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from sdetl_engine.checklist import Stage
+from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.deployment import Deployment, is_busy
 from sdetl_engine.errors import EnvironmentFailed, SdetlError
 from sdetl_engine.files import write_atomically
@@ -65,9 +65,19 @@ class RunState:
     stopped_at: str | None
     """The stage that did not finish, or None."""
     outcome: str
-    """``live``, ``halted``, ...; ``interrupted`` when the process died; ``running`` while one works on it."""
+    """``live``, ``halted``, ...; ``paused`` between two stages, ``interrupted`` when the process died in the middle
+    of one; ``running`` while one works on it."""
     is_resumable: bool
     message: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CheckedLine:
+    """One line of the deployment checklist: its state, and what proves it."""
+
+    text: str
+    status: Status
+    evidence: str
 
 
 def sdetl_version() -> str:
@@ -152,6 +162,9 @@ def _taken_up(run: Deployment) -> Runner:
         raise _refused(run.run_id, "it is finished: its version went live")
     runner = Runner(run, RECIPES, write_documents)
     taken = runner.restore()
+    if (stale := runner.stale_from()) is not None:
+        runner.forget(stale)
+        taken = tuple(stage for stage in taken if runner.record(stage).status in FINISHED)
     if Stage.PREFLIGHT in taken:
         _refuse_changes(run)
     run.journal.write("run_resumed", after=[str(stage) for stage in taken], who=run.who)
@@ -185,9 +198,12 @@ def _state(folder: RunFolder) -> RunState:
     begun = [r for r in journal.records if r["event"] in ("run_started", "run_resumed")]
     ended = journal.last("run_ended")
     over = ended is not None and (not begun or ended["seq"] > begun[-1]["seq"])
+    paused = _is_paused(journal)
     last = next((Stage(r["stage"]) for r in reversed(journal.records) if "stage" in r), None)
     if is_busy(folder):
         outcome = "running"
+    elif paused:
+        outcome = "paused"
     elif not over or ended is None:
         outcome = "interrupted"
     else:
@@ -199,9 +215,16 @@ def _state(folder: RunFolder) -> RunState:
         tuple(dict.fromkeys(finished)),
         str(last) if last is not None and last not in finished else None,
         outcome,
-        is_resumable=outcome in ("interrupted", "halted", "failed", "cancelled", "validated") and bool(started),
+        is_resumable=outcome in ("paused", "interrupted", "halted", "failed", "cancelled", "validated")
+        and bool(started),
         message=str((ended or {}).get("error", {}).get("message", "")) if over else "",
     )
+
+
+def _is_paused(journal: Journal) -> bool:
+    """True when the run waits for its operator between two stages."""
+    told = [r["event"] for r in journal.records if r["event"] in ("stage_started", "run_paused", "run_ended")]
+    return bool(told) and told[-1] == "run_paused"
 
 
 def write_documents(run: Deployment, records: Sequence[StageRecord], outcome: Outcome) -> None:
@@ -211,6 +234,15 @@ def write_documents(run: Deployment, records: Sequence[StageRecord], outcome: Ou
     document["checklist"] = lines
     write_atomically(run.folder.report_json, render_json(document))
     write_atomically(run.folder.report_html, render_html(document, lines, details(run, records, sdetl_version())))
+
+
+def checklist_lines(runner: Runner) -> tuple[CheckedLine, ...]:
+    """The twelve lines of the deployment checklist as they stand, each with its evidence."""
+    run = runner.deployment
+    return tuple(
+        CheckedLine(line["text"], Status(line["status"]), line["evidence"])
+        for line in checklist(run, runner.records, _last_drill(run))
+    )
 
 
 def _last_drill(run: Deployment) -> tuple[datetime, bool, float | None] | None:

@@ -9,9 +9,11 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
+from sdetl_engine.checklist import Stage
 from sdetl_engine.findings import Finding
 from sdetl_engine.postgres.plan import NotMigrated
 from sdetl_engine.profiling.facts import KeyFacts, SampleVerdict, TableFacts, TypeVerdict
+from sdetl_engine.results import StageResult
 from sdetl_engine.sqlite.fingerprint import Fingerprint
 from sdetl_engine.values.schema import Relation, Schema
 
@@ -429,3 +431,18 @@ class ReportResult:
     def summary(self) -> dict[str, object]:
         """Paths."""
         return {"html": self.html, "json": self.json}
+
+
+RESULT_KINDS: Mapping[Stage, type[StageResult]] = {
+    Stage.PREFLIGHT: PreflightResult,
+    Stage.BACKUP: BackupResult,
+    Stage.PROFILE: ProfileResult,
+    Stage.CLEAN: CleanedResult,
+    Stage.SCORE: ScoreResult,
+    Stage.CANARY: LoadedResult,
+    Stage.MIGRATE: LoadedResult,
+    Stage.VALIDATE: ValidateResult,
+    Stage.CUTOVER: CutoverResult,
+    Stage.REPORT: ReportResult,
+}
+"""What each stage leaves in the run's folder."""

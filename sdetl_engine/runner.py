@@ -21,6 +21,7 @@ from typing import Any
 import psycopg
 
 from sdetl_engine.checklist import FINISHED, Stage, Status
+from sdetl_engine.decisions import takes_effect_in
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import Cancelled, EnvironmentFailed, ExitCode, GateStopped, SdetlError
 from sdetl_engine.events import Event, Progress
@@ -28,6 +29,7 @@ from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, dec
 from sdetl_engine.observe.health import measure
 from sdetl_engine.observe.metrics import DURATIONS
 from sdetl_engine.postgres.connect import statement_error
+from sdetl_engine.records import RESULT_KINDS
 from sdetl_engine.results import StageResult
 
 StageFunction = Callable[[Deployment, "RunReporter"], StageResult]
@@ -116,6 +118,12 @@ class RunReporter:
         for interrupt in waiting:
             interrupt()
 
+    def go_on(self) -> None:
+        """Forget a stop that has been carried out, and the snapshot of the work that it ended."""
+        with self._mutex:
+            self._stop = None
+        self.latest = None
+
     @property
     def stop_wish(self) -> Cancelled | None:
         """What ``check`` raises once a stop was asked for."""
@@ -148,17 +156,21 @@ class Runner:
         """Every stage as it stands, in order."""
         return tuple(self._records[stage] for stage in Stage)
 
+    def record(self, stage: Stage) -> StageRecord:
+        """One stage as it stands."""
+        return self._records[stage]
+
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings of all stages, with decisions."""
         return tuple(f for record in self.records for f in record.findings)
 
-    def start(self, until: Stage = Stage.REPORT, *, only: Sequence[Stage] | None = None) -> None:
+    def start(self, until: Stage = Stage.REPORT, *, only: Sequence[Stage] | None = None, pausing: bool = False) -> None:
         """Run in the engine's own thread; ``outcome`` is set when it ends.  One at a time."""
         if self.is_running:
             raise RuntimeError("the engine thread is at work already")
-        self.outcome = None
-        self._thread = threading.Thread(target=self.run, args=(until,), kwargs={"only": only}, name="sdetl-engine")
+        options = {"only": only, "pausing": pausing}
+        self._thread = threading.Thread(target=self.run, args=(until,), kwargs=options, name="sdetl-engine")
         self._thread.start()
 
     @property
@@ -172,8 +184,15 @@ class Runner:
             self._thread.join(timeout)
         return not self.is_running
 
-    def run(self, until: Stage = Stage.REPORT, *, only: Sequence[Stage] | None = None) -> Outcome:
-        """Run every stage up to ``until`` (or just ``only``) that is not finished.  Never raises for a known failure."""
+    def run(
+        self, until: Stage = Stage.REPORT, *, only: Sequence[Stage] | None = None, pausing: bool = False
+    ) -> Outcome:
+        """Run every stage up to ``until`` (or just ``only``) that is not finished.  Never raises for a known failure.
+
+        Stages that a later decision has made stale run again.  ``pausing``: stopping well before the report is a
+        pause, not the end of the run; whoever steps through the checklist goes on with another call.
+        """
+        self._take_up()
         try:
             for stage in Stage:
                 if (only is None or stage in only) and self._records[stage].status not in FINISHED:
@@ -187,8 +206,21 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - the border of the engine: recorded, told in one line, exit code 1
             self.outcome = self._defect(error)
         else:
-            self.outcome = self._ended_well()
+            self.outcome = self._paused() if pausing and until is not Stage.REPORT else self._ended_well()
         return self.outcome
+
+    def stale_from(self) -> Stage | None:
+        """The first stage that has run and that a decision made since would make come out differently."""
+        stale: list[Stage] = []
+        for record in self.deployment.journal.records:
+            if record["event"] == "decision_made":
+                effect = takes_effect_in(Choice(record["decision"]["choice"]))
+                if effect is not None and self._records[effect].status is not Status.PENDING:
+                    stale.append(effect)
+            elif record["event"] == "stage_started":
+                started = Stage(record["stage"])
+                stale = [stage for stage in stale if stage != started]
+        return min(stale, key=list(Stage).index, default=None)
 
     def reconsider(self, stage: Stage) -> Gate:
         """Evaluate the gate of a stage that has run against the decisions as they stand now."""
@@ -212,17 +244,35 @@ class Runner:
                 stage,
                 Status(finished["status"]),
                 float(finished["seconds"]),
-                tuple(_finding(f) for f in finished["findings"]),
+                self._findings_of(stage, finished["findings"]),
                 finished["summary"],
             )
             taken.append(stage)
         return tuple(taken)
+
+    def _findings_of(self, stage: Stage, journaled: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
+        """The findings of a finished stage with the decisions about them, and with the evidence that its result holds."""
+        kind = RESULT_KINDS.get(stage)
+        if kind is None or not self.deployment.results.has(stage):
+            return tuple(_finding(f) for f in journaled)
+        return decide(self.deployment.results.load(stage, kind).findings, self.deployment.decisions)
 
     def forget(self, stage: Stage) -> None:
         """Let a stage, and all that come after it, run again."""
         for later in list(Stage)[list(Stage).index(stage) :]:
             self._records[later] = StageRecord(later)
             self.deployment.results.forget(later)
+
+    def _take_up(self) -> None:
+        """Go on after an earlier call: a stop that was carried out is over, and what is stale runs again."""
+        if self.outcome is not None:
+            self.outcome = None
+            self.reporter.go_on()
+            self.deployment.journal.write(
+                "run_resumed", after=[str(r.stage) for r in self.records if r.status in FINISHED]
+            )
+        if (stale := self.stale_from()) is not None:
+            self.forget(stale)
 
     def _run_stage(self, stage: Stage) -> None:
         run, reporter = self.deployment, self.reporter
@@ -341,6 +391,11 @@ class Runner:
             next_step=f"report it with {self.deployment.folder.log}; it holds no data of yours",
         )
         return self._end(Outcome(OutcomeKind.FAILED, ExitCode.DEFECT, self.records, defect))
+
+    def _paused(self) -> Outcome:
+        self.deployment.journal.write("run_paused", after=[str(r.stage) for r in self.records if r.status in FINISHED])
+        self.reporter.event("RunPaused", "waiting for the operator")
+        return Outcome(OutcomeKind.VALIDATED, ExitCode.DONE, self.records)
 
     def _ended_well(self) -> Outcome:
         live = self._records[Stage.CUTOVER].status in FINISHED
