@@ -35,9 +35,6 @@ class SampleVerdict:
     confidence: float
     kinds: Mapping[Kind, int]
     missing_marks: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    most_decimals: int | None = None
-    """Most digits behind the point of the sampled numbers of a NUMERIC column; None elsewhere, or where some are
-    infinite or texts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,7 +100,8 @@ class ColumnFacts:
     """REAL values without a fraction."""
     infinities: int = 0
     most_decimals: int | None = None
-    """Most digits behind the point that any number needs, as its shortest text has them; None when not counted."""
+    """Most digits behind the point that any finite number needs, as its shortest text has them; None when
+    ``proposed`` is not numeric, or there is no number."""
     smallest_text: str | None = None
     largest_text: str | None = None
     """Cut to 200 characters."""
@@ -131,6 +129,8 @@ class ColumnFacts:
     """Well-known marks for "missing" that are not declared so, with their exact counts."""
     proposed: Kind = Kind.TEXT
     misfits: int = 0
+    respelt: int = 0
+    """Texts that ``proposed`` can hold and that PostgreSQL would write otherwise: UUIDs in upper case."""
     misfit_witnesses: tuple[Witness, ...] = ()
     dates: DateFacts | None = None
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import collections
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from sdetl_engine.profiling.facts import SampleVerdict
 from sdetl_engine.values.dates import read_date
@@ -81,7 +79,6 @@ def _judge(column: Column, values: Sequence[object], marks: tuple[str, ...], con
         confidence=min(count, len(present)) / len(present) if present else 0.0,
         kinds=dict(kinds),
         missing_marks=dict(suspects),
-        most_decimals=_most_decimals(present) if declared_kind is Kind.NUMERIC else None,
     )
 
 
@@ -106,14 +103,6 @@ def _leading_kind(kinds: Mapping[Kind, int], declared: Kind | None, confidence: 
     if numbers:
         merged[_number_kind(kinds, declared)] = numbers
     return max(merged.items(), key=lambda item: item[1])
-
-
-def _most_decimals(values: Sequence[object]) -> int | None:
-    """Digits behind the point that the numbers need, as their shortest texts have them."""
-    if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
-        return None
-    exponents = (Decimal(repr(v)).normalize().as_tuple().exponent for v in values)
-    return max((-e for e in exponents if isinstance(e, int) and e < 0), default=0)
 
 
 def _number_kind(kinds: Mapping[Kind, int], declared: Kind | None) -> Kind:

@@ -276,18 +276,7 @@ def _fits_size(case: _Case, precision: int, scale: int) -> bool:
     ends = [facts.smallest_integer, facts.largest_integer, facts.smallest_real, facts.largest_real]
     if _strangers(facts) or any(abs(n) >= whole for n in ends if n is not None):
         return False
-    decimals = _most_decimals(case)
-    return decimals is not None and decimals <= scale
-
-
-def _most_decimals(case: _Case) -> int | None:
-    """Most digits behind the point, where that is known of every value."""
-    facts = case.facts
-    if facts.most_decimals is not None:
-        return facts.most_decimals
-    if facts.whole_reals == facts.reals:
-        return 0
-    return case.sample.most_decimals if case.sample.rows >= facts.rows else None
+    return facts.most_decimals is not None and facts.most_decimals <= scale
 
 
 def _is_integral(facts: ColumnFacts) -> bool:
@@ -337,10 +326,14 @@ def _declared_other(case: _Case, declared: TargetType) -> _Chosen:
     # jsonb sorts keys and drops repeated ones; json keeps every document as it is written.
     target = TargetType(Kind.JSON) if declared.kind is Kind.JSONB else declared
     misfits = misfits_of(case.facts, target.kind)
-    respelt = declared.kind is Kind.UUID and case.sample.kinds.get(Kind.UUID, 0) < sum(case.sample.kinds.values())
+    respelt = case.facts.respelt
     if misfits == 0 and not respelt:
         return _Chosen(target, f"every value is a {target}")
-    said = f"{misfits:,} values are no {target}" if misfits else f"not every {target} is written as PostgreSQL would"
+    said = (
+        f"{misfits:,} values are no {target}"
+        if misfits
+        else f"{respelt:,} values are no {target} as PostgreSQL writes it"
+    )
     return _Chosen(_fallback(case), f"{said}: kept as they are", mismatched=not case.is_enough(misfits))
 
 

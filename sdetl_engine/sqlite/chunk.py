@@ -14,13 +14,14 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from sdetl_engine.sqlite.fits import decimals_sql
 from sdetl_engine.sqlite.tally import LONGEST_SHOWN, MOST_KEPT, SEPARATOR, is_plain_word, is_well_formed
 from sdetl_engine.values.types import DATE_KINDS, Kind
 
 JOINED_BYTES = 1000
 """Longer texts are not joined with others; they are fetched one by one, so that a chunk stays small in memory."""
 COLUMNS_AT_ONCE = 100
-"""SQLite's limit is 2000 result columns; a column is asked for up to 18."""
+"""SQLite's limit is 2000 result columns; a column is asked for up to 19."""
 _UNJOINED = "\x1e"
 _EXACT_IN_DOUBLE = 2**53
 
@@ -102,6 +103,8 @@ class Answer:
     largest_real: float | None = None
     whole_reals: int = 0
     infinities: int = 0
+    most_decimals: int | None = None
+    """Asked for where the kind is numeric."""
     inexact_integers: int = 0
     """Integers that a double cannot hold."""
     truths: int = 0
@@ -278,7 +281,12 @@ def _number_terms(question: Question, _codec: str) -> list[str]:
     return [
         *_presence_terms(question),
         *(f"min({v})", f"max({v})", f"total(typeof({v}) = 'integer')", f"total({v} = CAST({v} AS INTEGER))"),
+        _decimals_term(question),
     ]
+
+
+def _decimals_term(question: Question) -> str:
+    return f"max({decimals_sql(question.value)})" if question.kind is Kind.NUMERIC else "NULL"
 
 
 def _text_terms(question: Question, codec: str) -> list[str]:
@@ -334,6 +342,7 @@ def _mixed_terms(question: Question, codec: str) -> list[str]:
         *(f"min({integer})", f"max({integer})", f"min({real})", f"max({real})"),
         f"total({kind} = 'real' AND {v} = CAST({v} AS INTEGER))",
         f"total({kind} = 'real' AND abs({v}) = 9e999)",
+        _decimals_term(question),
         f"total({kind} = 'integer' AND {v} <> CAST({v} AS REAL))",
         f"total({kind} = 'integer' AND {v} IN (0, 1))",
         *(f"min(length({blob}))", f"max(length({blob}))", f"total(length({blob}))"),
@@ -350,8 +359,9 @@ def _guarded(term: str) -> str:
 
 
 def _read_numbers(question: Question, row: Row) -> Answer | None:
-    _, _, smallest, largest, integers, whole = row
+    _, _, smallest, largest, integers, whole, decimals = row
     answer = _present(row)
+    answer.most_decimals = _integer(decimals)
     if not answer.present:
         return answer
     if isinstance(smallest, int) and isinstance(largest, int) and _count(integers) == answer.present:
@@ -421,6 +431,7 @@ def _read_mixed(_question: Question, row: Row) -> Answer:
         largest_real=_real(following()),
         whole_reals=_count(following()),
         infinities=_count(following()),
+        most_decimals=_integer(following()),
         inexact_integers=_count(following()),
         truths=_count(following()),
         blob_shortest=_integer(following()),

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, Witness
 from sdetl_engine.sqlite.chunk import FAST_SHAPES, Answer, Mode, Question
-from sdetl_engine.sqlite.fits import text_judge
+from sdetl_engine.sqlite.fits import spelling_judge, text_judge
 from sdetl_engine.sqlite.tally import FEW, LONGEST_FEW, TRUTH_PAIRS, DateTally, TextTally, cut
 from sdetl_engine.values.dates import read_date
 from sdetl_engine.values.types import Kind
@@ -49,7 +49,7 @@ class ColumnScan:
 
     def __init__(self, question: Question, *, day_first: bool | None, now: datetime, evidence_rows: int) -> None:
         self.question = question
-        self.texts = TextTally(text_judge(question.kind))
+        self.texts = TextTally(text_judge(question.kind), spelling_judge(question.kind))
         self.dates = DateTally(day_first, now) if question.may_be_date else None
         self.numbers: set[int | float] | None = set()
         self.hits = {name: Hits(evidence_rows) for name in ("misfit", *DATE_WITNESSES)}
@@ -258,6 +258,7 @@ class ColumnScan:
             largest_real=total.largest_real,
             whole_reals=total.whole_reals,
             infinities=total.infinities,
+            most_decimals=total.most_decimals,
             smallest_text=None if total.smallest_text is None else cut(total.smallest_text),
             largest_text=None if total.largest_text is None else cut(total.largest_text),
             shortest=min(lengths, default=None),
@@ -276,6 +277,7 @@ class ColumnScan:
             missing_marks=dict(texts.marks.most_common()),
             proposed=self.question.kind,
             misfits=self.misfits,
+            respelt=self.texts.respelt,
             misfit_witnesses=witnesses.get("misfit", ()),
             dates=self._date_facts(self.dates, witnesses) if self.dates is not None else None,
         )
@@ -321,6 +323,7 @@ _EXTREMES: dict[str, Callable[..., object]] = {
     "largest_integer": max,
     "smallest_real": min,
     "largest_real": max,
+    "most_decimals": max,
     "blob_shortest": min,
     "blob_longest": max,
     "smallest_text": min,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from sdetl_engine.values.dates import MAX_LENGTH, read_date
-from sdetl_engine.values.numbers import LONGEST_NUMBER, is_plain_bigint, is_plain_decimal
+from sdetl_engine.values.numbers import LONGEST_NUMBER, decimals_of, is_plain_bigint, is_plain_decimal
 from sdetl_engine.values.types import Kind
 
 
@@ -30,6 +30,7 @@ def register_functions(connection: sqlite3.Connection) -> None:
     codec = text_codec(connection)
     for name, judge in _JUDGES.items():
         connection.create_function(name, 1, _on_bytes(judge, codec), deterministic=True)
+    connection.create_function("sdetl_decimals", 1, decimals_of, deterministic=True)
 
 
 def fits_sql(kind: Kind, term: str) -> str:
@@ -50,6 +51,16 @@ def text_judge(kind: Kind) -> Callable[[str], bool] | None:
     The same answers as :func:`fits_sql` gives, except for dates and booleans: those depend on the whole column.
     """
     return _TEXT_JUDGES.get(kind)
+
+
+def spelling_judge(kind: Kind) -> Callable[[str], bool] | None:
+    """What decides whether PostgreSQL writes a text that ``kind`` holds just as it is; None where it always does."""
+    return _is_lower if kind is Kind.UUID else None
+
+
+def decimals_sql(value: str) -> str:
+    """SQL that is the number of digits behind the point which a number needs; NULL for what is no finite number."""
+    return f"CASE typeof({value}) WHEN 'integer' THEN 0 WHEN 'real' THEN sdetl_decimals({value}) END"
 
 
 def is_iso_sql(value: str) -> str:
@@ -270,6 +281,10 @@ _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 def _is_uuid(text: str) -> bool:
     return len(text) == 36 and _UUID.fullmatch(text) is not None
+
+
+def _is_lower(text: str) -> bool:
+    return text == text.lower()
 
 
 _TEXT_JUDGES: dict[Kind, Callable[[str], bool]] = {

@@ -73,20 +73,21 @@ class TextTally:
     """Everything that is counted about the texts of one column.
 
     ``fits`` says of one text whether the proposed kind can hold it; None when every one without NUL is fine.
+    ``spells`` says of one that fits whether the kind writes it back as it is; None when it always does.
     """
 
-    def __init__(self, fits: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, fits: Callable[[str], bool] | None = None, spells: Callable[[str], bool] | None = None) -> None:
         self.texts = self.empties = self.blanks = self.padded = 0
         self.with_nul = self.invalid_utf8 = self.with_controls = 0
         self.leading_zeros = self.digit_texts = 0
-        self.total_length = self.largest_bytes = self.misfits = 0
+        self.total_length = self.largest_bytes = self.misfits = self.respelt = 0
         self.shortest: int | None = None
         self.longest: int | None = None
         self.marks: collections.Counter[str] = collections.Counter()
         self.truths: collections.Counter[str] = collections.Counter()
         self.distinct: set[str] | None = set()
         """Every different text seen, or None when there were too many to keep."""
-        self._fits = fits
+        self._fits, self._spells = fits, spells
 
     @property
     def judges_each(self) -> bool:
@@ -191,6 +192,8 @@ class TextTally:
             self.truths[_PAIR_OF.get(text.casefold(), "")] += times
         is_fit = is_valid and not has_nul and (self._fits is None or text == "" or self._fits(text))
         self.misfits += times * (not is_fit)
+        if self._spells is not None and is_fit and text:
+            self.respelt += times * (not self._spells(text))
 
     def _measure(self, shortest: int, longest: int, total: int, largest_bytes: int) -> None:
         self.shortest = shortest if self.shortest is None else min(self.shortest, shortest)

@@ -6,7 +6,9 @@ written back is the same text but for its length (``007``, ``+7`` and ``-0`` are
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 
 SMALLEST_BIGINT = -(2**63)
 LARGEST_BIGINT = 2**63 - 1
@@ -50,6 +52,18 @@ def is_plain_decimal(text: str) -> bool:
         return False
     digits = re.split("[eE]", text)[0]
     return not (digits[0] == "-" and _ZERO.issuperset(digits))
+
+
+def decimals_of(number: float) -> int | None:
+    """Digits behind the point that a number needs, as its shortest text has them; None for what is not finite."""
+    if not math.isfinite(number):
+        return None
+    text = repr(number)
+    if "e" not in text:
+        fraction = text.partition(".")[2]
+        return 0 if fraction == "0" else len(fraction)
+    exponent = Decimal(text).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else None
 
 
 def has_leading_zero(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -187,8 +188,23 @@ def test_many_decimals_are_not_proved_to_fit_a_size(tmp_path: Path) -> None:
     sampled_whole = [n / 4 for n in range(100)]
     assert measured.column(tmp_path, "DECIMAL(10,2)", sampled_whole).verdict().chosen == "numeric(10,2)"
     assert measured.column(tmp_path, "DECIMAL(10,2)", [*sampled_whole, 1 / 8]).verdict().chosen == "numeric"
-    longer_than_the_sample = [n / 4 for n in range(5100)]
-    assert measured.column(tmp_path, "DECIMAL(10,2)", longer_than_the_sample).verdict().chosen == "numeric"
+
+
+@pytest.mark.parametrize(
+    ("declared", "usual", "odd_one", "chosen", "with_odd_one"),
+    [
+        ("DECIMAL(10,2)", lambda n: n / 4, 0.125, "numeric(10,2)", "numeric"),
+        ("UUID", lambda n: f"6f2c0ae0-4cf1-4d1c-9c1e-{n:012x}", UUID.upper(), "uuid", "text"),
+    ],
+)
+def test_what_the_sample_cannot_prove_the_scan_of_every_value_does(
+    tmp_path: Path, declared: str, usual: Callable[[int], object], odd_one: object, chosen: str, with_odd_one: str
+) -> None:
+    longer_than_the_sample = [usual(n) for n in range(6000)]
+    assert measured.column(tmp_path, declared, longer_than_the_sample).verdict().chosen == chosen
+    for place in (0, 3000, 6000):
+        odd = [*longer_than_the_sample[:place], odd_one, *longer_than_the_sample[place:]]
+        assert measured.column(tmp_path, declared, odd).verdict().chosen == with_odd_one
 
 
 def test_dates_in_a_key_stay_as_they_are(tmp_path: Path) -> None:
