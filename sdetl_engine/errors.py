@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import enum
 
+from sdetl_engine.findings import StageResult
+
 NOTHING = "nothing"
 
 
@@ -75,10 +77,25 @@ class GateStopped(SdetlError):
 
 
 class ValidationFailed(SdetlError):
-    """What was read back is not what it ought to be."""
+    """What was read back is not what it ought to be.
+
+    ``result`` is what the stage had found out by then, the failure included; None when it had come to no result.
+    """
 
     exit_code = ExitCode.VALIDATION
     kind = "validation"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        next_step: str,
+        left_behind: str = NOTHING,
+        kind: str | None = None,
+        result: StageResult | None = None,
+    ) -> None:
+        super().__init__(message, next_step=next_step, left_behind=left_behind, kind=kind)
+        self.result = result
 
 
 class EnvironmentFailed(SdetlError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 
 class Severity(enum.StrEnum):
@@ -100,6 +101,18 @@ class Finding:
     def is_open(self) -> bool:
         """True when it still asks something of the operator."""
         return self.severity in (Severity.REVIEW, Severity.HALT) and self.decision is None
+
+
+class StageResult(Protocol):
+    """What every stage returns: a frozen dataclass with at least these."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the gate noticed, without decisions."""
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """A few names and numbers for the journal, the log and ``--json``.  No cell values."""
 
 
 def gate_of(findings: Iterable[Finding]) -> Gate:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,28 +46,43 @@ def load_version(
     began = time.monotonic()
     build.create_version_schema(connection, version, run_id=run_id)
     build.create_tables(connection, version, plan)
-    proofs, seconds = [], {}
+    proofs: list[TableProof] = []
+    seconds: dict[str, float] = {}
     with contextlib.closing(open_source(path)) as source:
         for table in plan.tables:
             started = time.monotonic()
             proof = _load_table(source, connection, version, table, settings, reporter, health)
-            _refuse_unproved(proof, table.rows)
             proofs.append(proof)
             seconds[table.name] = round(time.monotonic() - started, 3)
+            if (wrong := _unproved(proof, table.rows)) is not None:
+                raise _refused(wrong, _loaded(version, plan, proofs, seconds, time.monotonic() - began))
             reporter.event("TableLoaded", f"{table.name}: {proof.rows_held} rows, proved", rows=proof.rows_held)
     load_seconds = time.monotonic() - began
     built = finish(connection, version, plan, reporter)
+    return dataclasses.replace(
+        _loaded(version, plan, proofs, seconds, load_seconds),
+        indexes=built.indexes,
+        constraints=built.constraints,
+        not_migrated=(*plan.not_migrated, *built.not_migrated),
+        orphans=dict(built.invalid),
+    )
+
+
+def _loaded(
+    version: str, plan: VersionPlan, proofs: Sequence[TableProof], seconds: Mapping[str, float], load_seconds: float
+) -> LoadedResult:
+    """What has been loaded, before anything was built on it."""
     return LoadedResult(
         version=version,
         proof=tuple(proofs),
         types={t.name: {c.name: c.target.sql for c in t.columns} for t in plan.tables},
-        indexes=built.indexes,
-        constraints=built.constraints,
-        not_migrated=(*plan.not_migrated, *built.not_migrated),
+        indexes=0,
+        constraints=0,
+        not_migrated=plan.not_migrated,
         renamed=plan.renamed,
-        orphans=dict(built.invalid),
+        orphans={},
         quarantine_schema=quarantine.schema_name(version) if any(p.quarantined for p in proofs) else None,
-        seconds_by_table=seconds,
+        seconds_by_table=dict(seconds),
         load_seconds=load_seconds,
     )
 
@@ -110,20 +125,28 @@ def refuse_empty(plan: VersionPlan, rows: Mapping[str, int]) -> None:
         )
 
 
-def _refuse_unproved(proof: TableProof, expected: int) -> None:
+def _unproved(proof: TableProof, expected: int) -> tuple[str, str] | None:
+    """What is wrong with a table's proof and what to do about it; None when it is good."""
     if proof.rows_sent != expected:
-        raise ValidationFailed(
+        return (
             f"table {proof.table}: {proof.rows_sent} rows left the cleaned file, which holds {expected}",
-            left_behind="nothing: the load was rolled back; the live version untouched",
-            next_step="start a new run; report it with the run's log if it happens again",
+            "start a new run; report it with the run's log if it happens again",
         )
     if not proof.equal:
-        raise ValidationFailed(
-            f"table {proof.table}: PostgreSQL holds {proof.rows_held} rows with another digest than the "
-            f"{proof.rows_sent} that were sent",
-            left_behind="nothing: the load was rolled back; the live version untouched",
-            next_step="check the server's disk and log, then start a new run",
+        return (
+            f"table {proof.table}: PostgreSQL holds other content in {proof.rows_held} rows than was sent in {proof.rows_sent}",
+            "check the server's disk and log, then start a new run",
         )
+    return None
+
+
+def _refused(wrong: tuple[str, str], loaded: LoadedResult) -> ValidationFailed:
+    return ValidationFailed(
+        wrong[0],
+        left_behind="nothing: the load was rolled back; the live version untouched",
+        next_step=wrong[1],
+        result=loaded,
+    )
 
 
 def with_rows(plan: VersionPlan, rows: Mapping[str, int]) -> VersionPlan:

@@ -10,12 +10,16 @@ import enum
 from collections.abc import Mapping
 
 from sdetl_engine.checklist import Stage
-from sdetl_engine.findings import Finding
+from sdetl_engine.findings import Finding, StageResult
 from sdetl_engine.postgres.plan import NotMigrated
 from sdetl_engine.profiling.facts import KeyFacts, SampleVerdict, TableFacts, TypeVerdict
-from sdetl_engine.results import StageResult
 from sdetl_engine.sqlite.fingerprint import Fingerprint
 from sdetl_engine.values.schema import Relation, Schema
+
+
+def _named(**lists: list[str]) -> dict[str, object]:
+    """The lists that name something."""
+    return {key: names for key, names in lists.items() if names}
 
 
 class Verdict(enum.StrEnum):
@@ -332,6 +336,7 @@ class LoadedResult:
             "not_migrated": len(self.not_migrated),
             "quarantined": sum(p.quarantined for p in self.proof),
             "load_seconds": round(self.load_seconds, 3),
+            **_named(unproved=[p.table for p in self.proof if not p.equal], differences=list(self.differences)),
         }
 
 
@@ -385,6 +390,11 @@ class ValidateResult:
             "panels": sum(p.skipped is None for p in self.panels),
             "panels_failed": sum(not p.ok and p.skipped is None for p in self.panels),
             "dashboards": len(self.dashboards),
+            **_named(
+                columns_differ=[f"{c.table}.{c.column}: {', '.join(c.differs)}" for c in self.columns if c.differs],
+                types_differ=list(self.type_differences),
+                queries_failed=[q.name for q in self.sample_queries if q.verdict is not Verdict.PASSED],
+            ),
         }
 
 

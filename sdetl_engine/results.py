@@ -6,27 +6,14 @@ Each result is a frozen dataclass; pydantic turns it into JSON and back, checkin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.errors import EnvironmentFailed
 from sdetl_engine.files import private_folder, sha256_of, write_atomically
-from sdetl_engine.findings import Finding
-
-
-class StageResult(Protocol):
-    """What every stage returns: a frozen dataclass with at least these."""
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What the gate noticed, without decisions."""
-
-    @property
-    def summary(self) -> dict[str, object]:
-        """A few names and numbers for the journal, the log and ``--json``.  No cell values."""
-
+from sdetl_engine.findings import StageResult
 
 Result = TypeVar("Result")
 

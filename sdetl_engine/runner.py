@@ -23,14 +23,13 @@ import psycopg
 from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.decisions import takes_effect_in
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.errors import Cancelled, EnvironmentFailed, ExitCode, GateStopped, SdetlError
+from sdetl_engine.errors import Cancelled, EnvironmentFailed, ExitCode, GateStopped, SdetlError, ValidationFailed
 from sdetl_engine.events import Event, Progress
-from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, decide, gate_of
+from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, StageResult, decide, gate_of
 from sdetl_engine.observe.health import measure
 from sdetl_engine.observe.metrics import DURATIONS
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.records import RESULT_KINDS
-from sdetl_engine.results import StageResult
 
 StageFunction = Callable[[Deployment, "RunReporter"], StageResult]
 EndFunction = Callable[[Deployment, Sequence["StageRecord"], "Outcome"], None]
@@ -282,6 +281,7 @@ class Runner:
             self._finish(StageRecord(stage, Status.SKIPPED, summary={"reason": "skipped by --skip-canary"}), None)
             return
         self._records[stage] = StageRecord(stage, Status.RUNNING)
+        run.results.forget(stage)
         run.journal.write("stage_started", stage=str(stage))
         reporter.event("StageStarted", f"{stage} started")
         began = time.monotonic()
@@ -341,11 +341,7 @@ class Runner:
             status=str(record.status),
             seconds=round(record.seconds, 3),
         )
-        for finding in record.findings:
-            if finding.severity is not Severity.INFO:
-                self.reporter.event(
-                    "FindingMade", f"{finding.rule}: {finding.message}", level="warning", rule=finding.rule
-                )
+        self._tell(record.findings)
         if record.stage in DURATIONS:
             run.metrics.set(DURATIONS[record.stage], record.seconds)
         self._save_metrics()
@@ -355,11 +351,32 @@ class Runner:
 
     def _stage_failed(self, stage: Stage, error: BaseException, seconds: float) -> None:
         status = Status.CANCELLED if isinstance(error, (Cancelled, KeyboardInterrupt)) else Status.FAILED
-        self._records[stage] = StageRecord(stage, status, seconds)
+        record = StageRecord(stage, status, seconds)
+        if isinstance(error, ValidationFailed) and error.result is not None:
+            # What a stage found that failed by its own verdict is there for the documents and the screens.
+            findings = decide(error.result.findings, self.deployment.decisions)
+            record = dataclasses.replace(record, findings=findings, summary=error.result.summary)
+            self.deployment.results.save(stage, error.result)
+        self._records[stage] = record
         self.deployment.metrics.error(stage)
         self._save_metrics()
         fields = error.as_json() if isinstance(error, SdetlError) else {"kind": "defect", "type": type(error).__name__}
-        self.deployment.journal.write("stage_failed", stage=str(stage), status=str(status), error=fields)
+        self.deployment.journal.write(
+            "stage_failed",
+            stage=str(stage),
+            status=str(status),
+            error=fields,
+            summary=dict(record.summary),
+            findings=[finding_as_json(f) for f in record.findings],
+        )
+        self._tell(record.findings)
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            if finding.severity is not Severity.INFO:
+                self.reporter.event(
+                    "FindingMade", f"{finding.rule}: {finding.message}", level="warning", rule=finding.rule
+                )
 
     def _save_metrics(self) -> None:
         health = measure(self.deployment.folder.path)

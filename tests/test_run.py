@@ -20,6 +20,7 @@ from sdetl_engine import (
     SilentReporter,
     Stage,
     Workspace,
+    checklist_lines,
     list_versions,
     load_settings,
     open_session,
@@ -210,12 +211,67 @@ def test_a_dashboard_that_breaks_keeps_the_previous_version_live(
     assert (ended.outcome.kind, ended.outcome.exit_code) == (OutcomeKind.FAILED, ExitCode.VALIDATION)
     assert "panel 2" in ended.document["error"]["message"]
     assert "severity" in ended.document["error"]["message"]
+    (board,) = ended.document["dashboards"]
+    assert (board["panels"], board["passed"], [f["panel"] for f in board["failed"]]) == (2, 1, ["panel 2"])
+    summary = next(s["summary"] for s in ended.document["stages"] if s["name"] == "validate")
+    assert (summary["panels"], summary["panels_failed"], summary["columns_compared"]) == (2, 1, 9)
+    folder = ended.runner.deployment.folder
+    assert "panel 2" in folder.report_html.read_text()
+    lines = {line["text"]: line["status"] for line in json.loads(folder.report_json.read_text())["checklist"]}
+    assert lines["All dashboards load correctly"] == "failed"
+    assert lines["Column types correct (TIMESTAMP not TEXT)"] == "passed"
+    resumed = finish(resume_run(Workspace(tmp_path / "w"), ended.runner.deployment.run_id, target=database))
+    assert resumed.status["validate"] == "failed"
     assert ended.status["cutover"] == "pending"
     assert rows_of(database, "tickets") == 400
     with open_session(Workspace(tmp_path / "w"), database, load_settings()) as session:
         assert {v.version for v in list_versions(session) if v.status == "live"} == {live}
         with pytest.raises(EnvironmentFailed, match="candidate"):
             rollback(session, load_settings(), SilentReporter(), ended.runner.deployment.version)
+
+
+def test_what_differs_in_the_candidate_is_named_in_every_document(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    begun = migrate(sqlite_file(TICKETS), database, tmp_path / "w", until=Stage.MIGRATE)
+    with psycopg.connect(database) as connection:
+        connection.execute(f"UPDATE {begun.runner.deployment.version}.tickets SET hours = hours + 1 WHERE id = 7")
+    ended = finish(resume_run(Workspace(tmp_path / "w"), begun.runner.deployment.run_id, target=database))
+    assert ended.outcome.exit_code is ExitCode.VALIDATION
+    summary = next(s["summary"] for s in ended.document["stages"] if s["name"] == "validate")
+    assert summary["columns_differ"] == ["tickets.hours: total, distinct"]
+    lines = {line.text: line.status for line in checklist_lines(ended.runner)}
+    assert lines["Sample queries execute without error"] == "failed"
+    assert "tickets.hours: total" in ended.runner.deployment.folder.report_html.read_text()
+
+
+def test_a_load_that_cannot_be_proved_shows_which_table(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    """A trigger that comes with every new table of the target changes what was sent."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            """
+            CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.body = upper(NEW.body); RETURN NEW; END$$;
+            CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$
+            DECLARE made record;
+            BEGIN
+                FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%.comments' LOOP
+                    EXECUTE format('CREATE TRIGGER t BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION public.shout()',
+                                   made.object_identity);
+                END LOOP;
+            END$$;
+            CREATE EVENT TRIGGER meddling ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION meddle();
+            """
+        )
+    source = sqlite_file(TICKETS)
+    for skip_canary in (False, True):
+        ended = migrate(source, database, tmp_path / "w", skip_canary=skip_canary)
+        assert ended.outcome.exit_code is ExitCode.VALIDATION, ended.document["error"]
+        failed = next(s for s in ended.document["stages"] if s["status"] == "failed")
+        assert failed["name"] == ("migrate" if skip_canary else "canary")
+        assert failed["summary"]["unproved"] == ["comments"]
+        assert schemas_of(database) <= {"sdetl"}
+    assert {t: p["equal"] for t, p in ended.document["proof"].items()}["comments"] is False
+    assert "version_schema" not in ended.document["target"]
 
 
 def test_a_column_that_lies_a_little_is_kept_whole_in_the_quarantine(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sdetl_engine.checklist import Stage
+from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.records import (
     BackupResult,
@@ -26,13 +26,13 @@ from sdetl_engine.runner import Outcome, StageRecord, finding_as_json
 
 def run_document(run: Deployment, records: Sequence[StageRecord], outcome: Outcome | None) -> dict[str, Any]:
     """Everything about the run that is known at this moment.  ``outcome`` is None while it is under way."""
-    done = {record.stage for record in records if run.results.has(record.stage)}
+    done = with_results(run, records)
     document: dict[str, Any] = {"run_id": run.run_id}
     if outcome is not None:
         document |= {"outcome": str(outcome.kind), "exit_code": int(outcome.exit_code)}
     document["source"] = _source(run, done)
     if run.session is not None:
-        document["target"] = _target(run, done)
+        document["target"] = _target(run, records, done)
     document["stages"] = [
         {"name": str(r.stage), "status": str(r.status), "seconds": round(r.seconds, 3), "summary": dict(r.summary)}
         for r in records
@@ -45,6 +45,12 @@ def run_document(run: Deployment, records: Sequence[StageRecord], outcome: Outco
     if run.folder.report_html.exists():
         document["report"] = str(run.folder.report_html)
     return document
+
+
+def with_results(run: Deployment, records: Sequence[StageRecord]) -> set[Stage]:
+    """The stages that have come to a result, also to a bad one, and are not about to run again."""
+    waiting = (Status.PENDING, Status.RUNNING)
+    return {r.stage for r in records if r.status not in waiting and run.results.has(r.stage)}
 
 
 def _source(run: Deployment, done: set[Stage]) -> dict[str, Any]:
@@ -60,12 +66,12 @@ def _source(run: Deployment, done: set[Stage]) -> dict[str, Any]:
     return source
 
 
-def _target(run: Deployment, done: set[Stage]) -> dict[str, Any]:
+def _target(run: Deployment, records: Sequence[StageRecord], done: set[Stage]) -> dict[str, Any]:
     target: dict[str, Any] = {"serving_schema": run.settings.serving_schema}
     if Stage.PREFLIGHT in done:
         preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
         target |= _present(server_version=preflight.server_version, previous_version=preflight.live_version)
-    if Stage.MIGRATE in done:
+    if any(r.stage is Stage.MIGRATE and r.status in FINISHED for r in records):
         target["version_schema"] = run.version
     if Stage.CUTOVER in done:
         target |= _present(previous_version=run.results.load(Stage.CUTOVER, CutoverResult).previous_version)

@@ -11,7 +11,16 @@ from typing import Any
 
 from sdetl_engine.checklist import LINES, Stage, Status
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.records import BackupResult, CutoverResult, LoadedResult, PreflightResult, ScoreResult, ValidateResult
+from sdetl_engine.records import (
+    BackupResult,
+    CutoverResult,
+    LoadedResult,
+    PreflightResult,
+    ScoreResult,
+    ValidateResult,
+    Verdict,
+)
+from sdetl_engine.report.document import with_results
 from sdetl_engine.runner import StageRecord
 
 
@@ -32,7 +41,7 @@ def checklist(
 
 
 def _line(run: Deployment, text: str, record: StageRecord) -> tuple[Status, str]:
-    if not run.results.has(record.stage):
+    if record.stage not in with_results(run, [record]):
         return record.status, str(record.summary.get("reason", ""))
     proof = _EVIDENCE.get(text)
     return proof(run, record) if proof else (record.status, _summary(record.summary))
@@ -85,25 +94,38 @@ def _rows(run: Deployment, record: StageRecord) -> tuple[Status, str]:
 
 def _types(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     checked = run.results.load(Stage.VALIDATE, ValidateResult)
-    return record.status, f"{checked.types_checked} column types read back, {len(checked.type_differences)} differ"
+    return (
+        _own(record, good=not checked.type_differences),
+        f"{checked.types_checked} column types read back, {len(checked.type_differences)} differ",
+    )
 
 
 def _queries(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     checked = run.results.load(Stage.VALIDATE, ValidateResult)
-    return (
-        record.status,
-        f"{len(checked.sample_queries)} sample queries; {len(checked.columns)} columns compared on both sides",
+    failed = sum(q.verdict is not Verdict.PASSED for q in checked.sample_queries)
+    differ = sum(bool(c.differs) for c in checked.columns)
+    said = (
+        f"{len(checked.sample_queries)} sample queries, {failed} failed; "
+        f"{len(checked.columns)} columns compared on both sides, {differ} differ"
     )
+    return _own(record, good=not failed and not differ), said
 
 
 def _dashboards(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     checked = run.results.load(Stage.VALIDATE, ValidateResult)
     tried = [p for p in checked.panels if p.skipped is None]
     if not tried:
-        return Status.UNKNOWN, "no dashboards were named"
+        return Status.UNKNOWN, "no dashboards were tried"
     passed = sum(p.ok for p in tried)
-    status = record.status if passed == len(tried) else Status.FAILED
+    status = _own(record, good=passed == len(tried))
     return status, f"{passed} of {len(tried)} panel queries of {len(checked.dashboards)} dashboards"
+
+
+def _own(record: StageRecord, *, good: bool) -> Status:
+    """The state of one line of a stage that proves several: what was good stays so when another line failed."""
+    if not good:
+        return Status.FAILED
+    return Status.PASSED if record.status is Status.FAILED else record.status
 
 
 _EVIDENCE = {
@@ -119,7 +141,7 @@ _EVIDENCE = {
 
 def details(run: Deployment, records: Sequence[StageRecord], sdetl: str) -> dict[str, Any]:
     """Everything else that the HTML shows."""
-    done = {r.stage for r in records if run.results.has(r.stage)}
+    done = with_results(run, records)
     found: dict[str, Any] = {
         "sdetl": sdetl,
         "min_score": run.settings.gates.min_score,

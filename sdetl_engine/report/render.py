@@ -34,7 +34,7 @@ def render_html(document: Mapping[str, Any], checklist: Sequence[Mapping[str, An
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "plain": lambda value: visible(str(value), _LONGEST),
+        "plain": _plain,
         "number": lambda value: f"{value:,}",
         "bytes": lambda value: humanize.naturalsize(value, binary=True),
         "share": lambda value: "" if value is None else f"{value:.2%}",
@@ -47,3 +47,8 @@ def render_html(document: Mapping[str, Any], checklist: Sequence[Mapping[str, An
         outcome=document.get("outcome", "under way"),
         printed=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _plain(value: object) -> str:
+    text = "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return visible(text, _LONGEST)

@@ -41,6 +41,7 @@ def canary(run: Deployment, reporter: Reporter) -> LoadedResult:
             + (f" (and {len(loaded.differences) - 1} more)" if len(loaded.differences) > 1 else ""),
             left_behind="nothing: the canary was rolled back; the live version untouched",
             next_step="report it with the run's log",
+            result=loaded,
         )
     return loaded
 

@@ -5,6 +5,7 @@ If what is read back is not what was proved, the switch is undone at once and sa
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,7 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         _guard(run, loaded)
         switched = _switch(run, reporter, loaded, began)
     checks = _read_back(run, loaded)
-    if any(c.verdict is not Verdict.PASSED for c in checks):
-        raise _undo(run, reporter, loaded, switched, checks)
-    run.metrics.set("etl_last_import_timestamp", datetime.now(UTC).timestamp())
-    return CutoverResult(
+    result = CutoverResult(
         live_version=loaded.version,
         previous_version=switched.previous_version,
         adopted=switched.adopted,
@@ -59,6 +57,10 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         switched_at=datetime.now(UTC).isoformat(timespec="seconds"),
         findings=findings,
     )
+    if any(c.verdict is not Verdict.PASSED for c in checks):
+        raise _undo(run, reporter, loaded, result)
+    run.metrics.set("etl_last_import_timestamp", datetime.now(UTC).timestamp())
+    return result
 
 
 def _findings(run: Deployment, connection: psycopg.Connection[Any]) -> tuple[Finding, ...]:
@@ -198,21 +200,20 @@ def _wrong_counts(connection: psycopg.Connection[Any], schema: str, loaded: Load
     return wrong
 
 
-def _undo(
-    run: Deployment, reporter: Reporter, loaded: LoadedResult, switched: Switched, checks: tuple[Check, ...]
-) -> SdetlError:
+def _undo(run: Deployment, reporter: Reporter, loaded: LoadedResult, result: CutoverResult) -> SdetlError:
     """Go back by ourselves; both failures are told when going back fails too."""
-    failed = next(c for c in checks if c.verdict is not Verdict.PASSED)
+    failed = next(c for c in result.post_checks if c.verdict is not Verdict.PASSED)
     what = f"after the cutover, {failed.name} failed: {failed.measured}"
-    if switched.previous_version is None:
+    if result.previous_version is None:
         return ValidationFailed(
             what,
             left_behind=f"{loaded.version} is live; there is no version to go back to",
             next_step="look at the serving schema",
+            result=result,
         )
     order = SwitchOrder(
         serving_schema=run.settings.serving_schema,
-        to_version=switched.previous_version,
+        to_version=result.previous_version,
         expected_live=loaded.version,
         adopt_as=_name_to_adopt(run),
         action="rollback",
@@ -226,12 +227,14 @@ def _undo(
             f"{what}; going back failed too: {second.message}",
             left_behind=f"{loaded.version} is still live",
             next_step=_rollback_command(run),
+            result=result,
         )
-    run.journal.write("switched", to=switched.previous_version, previous=loaded.version, undone=True)
+    run.journal.write("switched", to=result.previous_version, previous=loaded.version, undone=True)
     return ValidationFailed(
-        f"{what}; the previous version {switched.previous_version} was made live again",
+        f"{what}; the previous version {result.previous_version} was made live again",
         left_behind=f"{loaded.version} as a retired version",
         next_step="look at the report, then start a new run",
+        result=dataclasses.replace(result, rollback_command=None),
     )
 
 

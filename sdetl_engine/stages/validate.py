@@ -44,33 +44,21 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
         types = build.compare_types(plan, actual)
         queries = _sample_queries(connection, loaded.version, plan, loaded)
         connection.rollback()
-    different = [c for c in columns if c.differs]
-    if different:
-        first = different[0]
-        raise ValidationFailed(
-            f"{first.table}.{first.column} differs between SQLite and PostgreSQL in {', '.join(first.differs)}"
-            + (f" (and {len(different) - 1} more columns)" if len(different) > 1 else ""),
-            left_behind=f"the candidate {loaded.version}, not live; the live version untouched",
-            next_step="report it with the run's log",
-        )
-    if types:
-        raise _failed(loaded, f"column types are not as planned: {types[0]}", len(types))
-    wrong = [q for q in queries if q.verdict is not Verdict.PASSED]
-    if wrong:
-        raise _failed(loaded, f"{wrong[0].name}: {wrong[0].measured}", len(wrong))
     dashboards = dashboards_of(run)
-    panels = _rehearse(run, loaded.version, dashboards, reporter) if dashboards else ()
-    _refuse_broken(panels, loaded)
-    return ValidateResult(
+    sound = not any(c.differs for c in columns) and not types and all(q.verdict is Verdict.PASSED for q in queries)
+    panels = _rehearse(run, loaded.version, dashboards, reporter) if dashboards and sound else ()
+    result = ValidateResult(
         columns=columns,
         type_differences=types,
         types_checked=sum(len(t) for t in actual.values()),
         sample_queries=queries,
         panels=panels,
-        dashboards={d.title: d.file for d in dashboards},
+        dashboards={d.title: d.file for d in dashboards} if sound else {},
         rehearsed_as=run.settings.dashboards.role,
         findings=_findings(panels, bool(dashboards)),
     )
+    _refuse(result, loaded)
+    return result
 
 
 def _sample_queries(
@@ -144,21 +132,41 @@ def _record(outcome: PanelOutcome, slow_seconds: float) -> PanelRecord:
     )
 
 
-def _refuse_broken(panels: Sequence[PanelRecord], loaded: LoadedResult) -> None:
-    broken = [p for p in panels if not p.ok and p.skipped is None]
-    if broken:
-        first = broken[0]
-        raise _failed(
-            loaded, f"panel {first.panel!r} of dashboard {first.dashboard!r} fails: {first.error}", len(broken)
-        )
-
-
-def _failed(loaded: LoadedResult, what: str, count: int) -> ValidationFailed:
-    return ValidationFailed(
-        what + (f" (and {count - 1} more)" if count > 1 else ""),
+def _refuse(result: ValidateResult, loaded: LoadedResult) -> None:
+    """Raise ValidationFailed, which carries the result, when anything differs or breaks; the gravest is named."""
+    wrong = _differences(result) or _broken_panels(result)
+    if not wrong:
+        return
+    what, next_step = wrong[0]
+    raise ValidationFailed(
+        what + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""),
         left_behind=f"the candidate {loaded.version}, not live; the live version untouched",
-        next_step="correct the dashboard or the plan, then start a new run",
+        next_step=next_step,
+        result=result,
     )
+
+
+def _differences(result: ValidateResult) -> list[tuple[str, str]]:
+    """What the candidate holds otherwise than the cleaned file, each with the next step."""
+    columns = [
+        f"{c.table}.{c.column} differs between SQLite and PostgreSQL in {', '.join(c.differs)}"
+        for c in result.columns
+        if c.differs
+    ]
+    types = [f"column types are not as planned: {difference}" for difference in result.type_differences]
+    queries = [f"{q.name}: {q.measured}" for q in result.sample_queries if q.verdict is not Verdict.PASSED]
+    return [(what, "report it with the run's log") for what in (*columns, *types, *queries)]
+
+
+def _broken_panels(result: ValidateResult) -> list[tuple[str, str]]:
+    return [
+        (
+            f"panel {p.panel!r} of dashboard {p.dashboard!r} fails: {p.error}",
+            "correct the dashboard or the plan, then start a new run",
+        )
+        for p in result.panels
+        if not p.ok and p.skipped is None
+    ]
 
 
 def _findings(panels: Sequence[PanelRecord], tried: bool) -> tuple[Finding, ...]:
