@@ -92,6 +92,15 @@ _TABLES = (
         "Agree to load the table without that key, or remove the duplicates in the source.",
     ),
     Rule(
+        "KEY-COLLISION",
+        "profile",
+        _R,
+        "values of a key are equal as the chosen type",
+        "SQLite tells 1, '1' and x'31' apart; one type for the whole column does not. PostgreSQL cannot build the key.",
+        "Agree to load the table without that key, or make the keys one kind of value in the source.",
+        example="1 and '1'",
+    ),
+    Rule(
         "FK-ORPHANS",
         "profile",
         _W,

@@ -274,6 +274,35 @@ def test_a_load_that_cannot_be_proved_shows_which_table(sqlite_file: MakeSource,
     assert "version_schema" not in ended.document["target"]
 
 
+@pytest.mark.parametrize(
+    ("table", "rows", "key", "count"),
+    [
+        ("t (k PRIMARY KEY, n)", "(1, 'a'), ('1', 'b'), (x'31', 'c'), (2, 'd'), (2.5, 'e'), ('2.5', 'f')", "k", 3),
+        ("t (k INTEGER PRIMARY KEY, n UNIQUE)", "(1, 7), (2, '7'), (3, 8)", "n", 1),
+        ("t (a INTEGER, b, PRIMARY KEY (a, b))", "(1, '1'), (1, 1), (2, '1'), (2, 2)", "a, b", 1),
+        (
+            "t (k TIMESTAMP PRIMARY KEY, n)",
+            "('2024-01-02', 1), ('2024-01-02 00:00', 2), ('2024-03-04 05:06', 3)",
+            "k",
+            1,
+        ),
+    ],
+)
+def test_a_key_whose_values_become_equal_is_asked_about_and_the_table_loaded_without_it(
+    sqlite_file: MakeSource, database: str, tmp_path: Path, table: str, rows: str, key: str, count: int
+) -> None:
+    source = sqlite_file(f"CREATE TABLE {table}; INSERT INTO t VALUES {rows};")
+    stopped = migrate(source, database, tmp_path / "w", until=Stage.PROFILE, agreed=False)
+    assert stopped.outcome.exit_code is ExitCode.GATE
+    found = next(f for f in stopped.document["findings"] if f["rule"] == "KEY-COLLISION")
+    assert (found["severity"], found["table"], found["count"]) == ("review", "t", count)
+    ended = migrate(source, database, tmp_path / "w")
+    assert ended.outcome.exit_code is ExitCode.DONE, ended.document["error"]
+    assert rows_of(database, "t") == rows.count("(")
+    (missed,) = [m for m in ended.document["not_migrated"] if f"{count} rows" in m["reason"]]
+    assert (missed["table"], missed["name"]) == ("t", key)
+
+
 def test_a_column_that_lies_a_little_is_kept_whole_in_the_quarantine(
     sqlite_file: MakeSource, database: str, tmp_path: Path
 ) -> None:

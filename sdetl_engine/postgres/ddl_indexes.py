@@ -127,6 +127,9 @@ def _obstacle(draft: TableDraft, index: Index, columns: Sequence[ColumnPlan], ki
     counted = draft.key_facts(kind, [t.column for t in index.terms if t.column is not None])
     if counted is not None and counted.duplicate_rows and index.where is None:
         return f"{counted.duplicate_rows:,} rows repeat the value of another"
+    if counted is not None and counted.colliding_rows and index.where is None:
+        types = ", ".join(dict.fromkeys(str(c.target) for c in columns))
+        return f"{counted.colliding_rows:,} rows are equal to another as {types}, though SQLite tells them apart"
     if draft.partition is None:
         return None
     if draft.partition.column not in {c.name for c in columns}:

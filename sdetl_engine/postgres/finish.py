@@ -42,7 +42,7 @@ class BuildResult:
 def finish(connection: psycopg.Connection[Any], schema: str, plan: VersionPlan, reporter: Reporter) -> BuildResult:
     """Build what the plan wants, in the connection's transaction; what PostgreSQL refuses is listed.
 
-    Raises TargetError when a primary key cannot be built, with the number of rows that repeat one; Cancelled.
+    A key that rows repeat is listed with their number.  Raises TargetError, Cancelled.
     """
     return _Finisher(connection, schema, plan, reporter).run()
 
@@ -107,13 +107,8 @@ class _Finisher:
         definition = sql.SQL("PRIMARY KEY ({})").format(_listed(table.primary_key))
         refused = self._add(table.name, table.primary_key_name, definition, "primary key")
         if refused is not None:
-            raise TargetError(
-                f"the primary key of {table.name} ({', '.join(table.primary_key)}) cannot be built: "
-                + self._why_not_unique(refused, table.name, table.primary_key),
-                left_behind="nothing: the load was rolled back; the live version untouched",
-                next_step="load the key's columns as text (load.types), or correct the source; then start a new run",
-                kind="primary-key",
-            )
+            why = self._why_not_unique(refused, table.name, table.primary_key)
+            self._miss("primary key", ", ".join(table.primary_key), table.name, why)
 
     def _unique(self, unique: UniquePlan) -> None:
         definition = sql.SQL("UNIQUE ({})").format(_listed(unique.columns))

@@ -158,6 +158,8 @@ class KeyFacts:
     null_rows: int = 0
     duplicate_rows: int = 0
     """Rows beyond the first of each value (for a key)."""
+    colliding_rows: int = 0
+    """Further rows whose values the source keeps apart and the types of the target do not: 1 and '1' as text."""
     orphan_rows: int = 0
     """Rows whose parent is not there (for a relation)."""
     parent: str | None = None

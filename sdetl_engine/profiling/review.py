@@ -126,6 +126,13 @@ def _of_key(key: KeyFacts) -> Iterator[Finding]:
         said = f"{key.duplicate_rows:,} rows repeat the {name} of an earlier one"
         advice = "agree to load the table without that key, or remove the duplicates in the source"
         yield _table_finding("KEY-DUPLICATE", key.table, key.duplicate_rows, key.rows, said, advice, column)
+    if key.colliding_rows:
+        said = (
+            f"{key.colliding_rows:,} rows differ from another in the {name} only by how SQLite stores them, and are "
+            f"equal to it as the type that is chosen"
+        )
+        advice = "agree to load the table without that key, or make the keys one kind of value in the source"
+        yield _table_finding("KEY-COLLISION", key.table, key.colliding_rows, key.rows, said, advice, column)
 
 
 def _of_relation(relation: KeyFacts) -> Finding:

@@ -16,6 +16,7 @@ from sdetl_engine.profiling import breaker, jury, relations, review, sampling, v
 from sdetl_engine.profiling.facts import ColumnFacts, KeyFacts, SampleVerdict, TableFacts, TypeVerdict
 from sdetl_engine.records import GaugeReading, PreflightResult, ProfileResult
 from sdetl_engine.settings import Settings
+from sdetl_engine.sqlite.held import colliding_rows, may_collide
 from sdetl_engine.sqlite.keys import check_key, check_relation, relation_overlap
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.sample import sample_table
@@ -37,6 +38,7 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
     relation_facts = _check_relations(path, found, reporter)
     juries = _settle_dates(tables, settings)
     verdicts = _judge_all(schema, tables, samples, juries, found, settings)
+    tables = tuple(_with_collisions(path, schema.table(t.table), t, verdicts, reporter) for t in tables)
     judged = breaker.evaluate(
         verdicts,
         tables,
@@ -180,6 +182,23 @@ def _with_keys(path: Path, table: Table, facts: TableFacts, reporter: Reporter) 
     with open_readonly(path) as connection, reporter.interrupting(connection.interrupt):
         keys = tuple(check_key(connection, table, columns, kind) for columns, kind in wanted)
     return dataclasses.replace(facts, keys=keys)
+
+
+def _with_collisions(
+    path: Path, table: Table, facts: TableFacts, verdicts: Sequence[TypeVerdict], reporter: Reporter
+) -> TableFacts:
+    """The facts with every key asked whether the chosen types make values equal that SQLite keeps apart."""
+    chosen = {v.column: v for v in verdicts if v.table == table.name and not v.left_out}
+    kinds = {name: TargetType.parse(v.chosen).kind for name, v in chosen.items()}
+    order = {name: v.day_first for name, v in chosen.items()}
+    keys = []
+    with open_readonly(path) as connection, reporter.interrupting(connection.interrupt):
+        for key in facts.keys:
+            if kinds.keys() >= set(key.columns) and any(may_collide(kinds[c], facts.column(c)) for c in key.columns):
+                rows = colliding_rows(connection, table, key.columns, kinds, order)
+                key = dataclasses.replace(key, colliding_rows=rows)
+            keys.append(key)
+    return dataclasses.replace(facts, keys=tuple(keys))
 
 
 def _check_relations(path: Path, found: Sequence[Relation], reporter: Reporter) -> tuple[KeyFacts, ...]:
