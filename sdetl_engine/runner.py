@@ -11,6 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import enum
+import sqlite3
 import sys
 import threading
 import time
@@ -287,7 +288,7 @@ class Runner:
         began = time.monotonic()
         try:
             result = self._recipes[stage](run, reporter)
-        except (psycopg.Error, EnvironmentFailed) as error:
+        except (psycopg.Error, sqlite3.Error, EnvironmentFailed) as error:
             # What a wish to stop broke off is no failure of what was broken off.
             cause = reporter.stop_wish or error
             self._stage_failed(stage, cause, time.monotonic() - began)

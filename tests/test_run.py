@@ -303,6 +303,20 @@ def test_a_key_whose_values_become_equal_is_asked_about_and_the_table_loaded_wit
     assert (missed["table"], missed["name"]) == ("t", key)
 
 
+def test_empty_cells_that_no_type_may_hold_are_asked_about_once(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(
+        TICKETS + "CREATE TABLE visits (id INTEGER PRIMARY KEY, at TIMESTAMP NOT NULL);"
+        "INSERT INTO visits SELECT id, printf('2025-12-%02d 17:00:00', 1 + id % 28) FROM tickets;"
+        "UPDATE visits SET at = '' WHERE id = 7;"
+    )
+    ended = migrate(source, database, tmp_path / "w")
+    asked = [f["rule"] for f in ended.document["findings"] if f.get("table") == "visits" and f["severity"] == "review"]
+    assert asked == ["EMPTY-NOT-NULL"]
+    assert "EMPTY-KEPT" in ended.rules
+
+
 def test_a_column_that_lies_a_little_is_kept_whole_in_the_quarantine(
     sqlite_file: MakeSource, database: str, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdetl_engine.errors import UsageError, ValidationFailed
-from sdetl_engine.events import Reporter, SilentReporter
+from sdetl_engine.events import Reporter
 from sdetl_engine.sqlite import iso, ledger, rewriting
 from sdetl_engine.sqlite.addressing import RowKey, Window, key_text, row_key, windows
 from sdetl_engine.sqlite.digest import table_digest
@@ -111,18 +111,25 @@ def clean(
     return _result(rows, counts, kept)
 
 
-def count_changes(path: Path, schema: Schema, rules: Mapping[tuple[str, str], ColumnRules]) -> int:
+def count_changes(
+    path: Path, schema: Schema, rules: Mapping[tuple[str, str], ColumnRules], *, reporter: Reporter
+) -> int:
     """How many cells cleaning the file at ``path`` would change now.  Of a cleaned file 0 proves that twice is once.
 
     Where a UNIQUE or CHECK rule may stand in the way, a scratch copy beside the file is cleaned to find out.
+    Raises SourceError, ResourceError, Cancelled.
     """
     plan = plan_rewriting(schema, rules)
-    with writing(path.parent), contextlib.closing(_open_with_dates(path)) as connection:
+    with (
+        writing(path.parent),
+        contextlib.closing(_open_with_dates(path)) as connection,
+        stoppable(connection, reporter),
+    ):
         wanted = {table.table.name: sum(_count_wanted(connection, table)) for table in plan if table.active}
     if not any(wanted.values()):
         return 0
     unsure = any(wanted[table.table.name] and rewriting.may_be_refused(table) for table in plan if table.active)
-    return _count_by_cleaning(path, plan, wanted) if unsure else sum(wanted.values())
+    return _count_by_cleaning(path, plan, wanted, reporter) if unsure else sum(wanted.values())
 
 
 def preview(
@@ -132,8 +139,13 @@ def preview(
     table: str,
     column: str,
     limit: int = 20,
+    *,
+    reporter: Reporter,
 ) -> tuple[Change, ...]:
-    """The first ``limit`` cells of a column that cleaning would change; nothing is written."""
+    """The first ``limit`` cells of a column that cleaning would change; nothing is written.
+
+    Raises SourceError, ResourceError, Cancelled.
+    """
     plan = plan_rewriting(schema, {name: rule for name, rule in rules.items() if name == (table, column)})
     wanted = next((item for item in plan if item.table.name == table and item.active), None)
     if wanted is None:
@@ -145,7 +157,11 @@ def preview(
         f"SELECT {key_text(wanted.table, key, 't')}, {term}, {rewriting.cleaned(allowed, term)}"
         f" FROM {quote(table)} AS t NOT INDEXED WHERE {rewriting.changes(allowed, term)} LIMIT ?"
     )
-    with writing(source.parent), contextlib.closing(_open_with_dates(source)) as connection:
+    with (
+        writing(source.parent),
+        contextlib.closing(_open_with_dates(source)) as connection,
+        stoppable(connection, reporter),
+    ):
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         return tuple(Change(*row) for row in connection.execute(query, (limit,)))
 
@@ -292,14 +308,16 @@ def _count_where(connection: sqlite3.Connection, table: Table, conditions: Seque
     return list(connection.execute(f"SELECT {terms} FROM main.{quote(table.name)} NOT INDEXED").fetchone())
 
 
-def _count_by_cleaning(path: Path, plan: Sequence[TableRewriting], wanted: Mapping[str, int]) -> int:
+def _count_by_cleaning(
+    path: Path, plan: Sequence[TableRewriting], wanted: Mapping[str, int], reporter: Reporter
+) -> int:
     """Clean a scratch copy and count what is then still wanted: the difference is what would change."""
-    watch = _Watch(SilentReporter(), lambda: None)
+    watch = _Watch(reporter, lambda: None)
     with writing(path.parent), tempfile.TemporaryDirectory(dir=path.parent, prefix=".again-") as folder:
         scratch = Path(folder) / path.name
         scratch.touch()
         _write_copy(path, scratch, plan, watch)
-        with contextlib.closing(_open_with_dates(scratch)) as connection:
+        with contextlib.closing(_open_with_dates(scratch)) as connection, stoppable(connection, reporter):
             remaining = sum(sum(_count_wanted(connection, table)) for table in plan if table.active)
     return sum(wanted.values()) - remaining
 

@@ -40,7 +40,7 @@ def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
         reporter=reporter,
         health=health,
     )
-    again = cleaned.count_changes(run.folder.clean, preflight.source_schema, rules)
+    again = cleaned.count_changes(run.folder.clean, preflight.source_schema, rules, reporter=reporter)
     if again:
         raise ValidationFailed(
             f"cleaning is not idempotent: a second pass over {run.folder.clean} would change {again} cells",
@@ -58,7 +58,7 @@ def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
         by_rule=done.by_rule,
         by_column=_by_column(done),
         second_pass_changes=again,
-        findings=tuple(_kept(k) for k in done.kept),
+        findings=tuple(_kept(k, _agreed_to(k, profile)) for k in done.kept),
     )
 
 
@@ -90,10 +90,18 @@ def _rules_of(verdict: TypeVerdict, settings: Settings) -> ColumnRules:
     )
 
 
-def _kept(kept: cleaned.Kept) -> Finding:
+def _agreed_to(kept: cleaned.Kept, profile: ProfileResult) -> bool:
+    """True when the profile has asked about these very cells already, and the run went on."""
+    return any(
+        (f.rule, f.table, f.column) == ("EMPTY-NOT-NULL", kept.table, kept.column) and f.count >= kept.count
+        for f in profile.findings
+    )
+
+
+def _kept(kept: cleaned.Kept, agreed: bool) -> Finding:
     return Finding(
         "EMPTY-KEPT",
-        Severity.REVIEW,
+        Severity.INFO if agreed else Severity.REVIEW,
         f"{kept.count:,} values in {kept.table}.{kept.column} were kept as they are: {kept.why}",
         "load the column as text, or agree: what its type cannot hold stands in the quarantine",
         table=kept.table,

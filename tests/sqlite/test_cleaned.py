@@ -119,8 +119,8 @@ def test_cleaning_twice_changes_nothing_more(files: Callable[[str], Files]) -> N
     it = files(TICKETS)
     rules = {("tickets", "created"): DATES, ("tickets", "closed"): DATES, ("tickets", "title"): NULLS}
     done = it.run(rules)
-    assert count_changes(it.source, it.schema, rules) == done.cells_changed == 7
-    assert count_changes(it.clean, it.schema, rules) == 0
+    assert count_changes(it.source, it.schema, rules, reporter=SilentReporter()) == done.cells_changed == 7
+    assert count_changes(it.clean, it.schema, rules, reporter=SilentReporter()) == 0
 
 
 def test_the_same_source_and_rules_give_the_same_bytes(files: Callable[[str], Files]) -> None:
@@ -162,7 +162,7 @@ def test_a_date_that_means_missing_does_so_in_every_spelling(files: Callable[[st
     result = it.run(rules)
     assert it.rows("SELECT d FROM t") == [(None,), (None,), (None,), ("1900-01-02",)]
     assert result.by_rule == {"mark_to_null": 3, "date_to_iso": 1}
-    assert count_changes(it.clean, it.schema, rules) == 0
+    assert count_changes(it.clean, it.schema, rules, reporter=SilentReporter()) == 0
 
 
 def test_an_ambiguous_date_stays_when_nobody_knows_the_order(files: Callable[[str], Files]) -> None:
@@ -192,7 +192,7 @@ def test_what_the_table_forbids_is_kept_and_counted(files: Callable[[str], Files
     result = it.run({("t", "c"): NULLS})
     assert result.kept == (Kept("t", "c", why, 2),)
     assert result.cells_changed == 0
-    assert count_changes(it.clean, it.schema, {("t", "c"): NULLS}) == 0
+    assert count_changes(it.clean, it.schema, {("t", "c"): NULLS}, reporter=SilentReporter()) == 0
 
 
 def test_a_unique_column_may_hold_many_nulls(files: Callable[[str], Files]) -> None:
@@ -208,7 +208,7 @@ def test_two_spellings_of_one_unique_date_do_not_become_equal(files: Callable[[s
     result = it.run(rules)
     assert it.rows("SELECT d, e FROM t") == [("2024-02-01", None), ("1/2/2024", None), (None, None)]
     assert [(kept.column, kept.count) for kept in result.kept] == [("d", 1)]
-    assert count_changes(it.clean, it.schema, rules) == 0
+    assert count_changes(it.clean, it.schema, rules, reporter=SilentReporter()) == 0
     assert it.names() == {"source.db", "clean.db", "ledger.db"}
 
 
@@ -319,12 +319,14 @@ def test_windows_over_rowids_without_gaps(files: Callable[[str], Files], monkeyp
 
 def test_preview_shows_before_and_after_and_writes_nothing(files: Callable[[str], Files]) -> None:
     it = files(TICKETS)
-    shown = preview(it.source, it.schema, {("tickets", "closed"): DATES}, "tickets", "closed", limit=2)
+    shown = preview(
+        it.source, it.schema, {("tickets", "closed"): DATES}, "tickets", "closed", limit=2, reporter=SilentReporter()
+    )
     assert [(c.row_key, c.before, c.after) for c in shown] == [
         ("[1]", "31/12/2024 9:05", "2024-12-31 09:05:00"),
         ("[2]", "", None),
     ]
-    assert preview(it.source, it.schema, {}, "tickets", "closed") == ()
+    assert preview(it.source, it.schema, {}, "tickets", "closed", reporter=SilentReporter()) == ()
     assert it.names() == {"source.db"}
 
 
@@ -495,6 +497,37 @@ def test_a_long_statement_is_interrupted(files: Callable[[str], Files]) -> None:
         it.run({("t", "d"): DATES}, Impatient())
     assert time.monotonic() - began < 1.0
     assert it.names() == {"source.db"}
+
+
+@pytest.mark.parametrize("unique", ["", " UNIQUE"])
+def test_counting_what_would_change_and_looking_at_it_end_soon_after_somebody_asks(
+    files: Callable[[str], Files], unique: str
+) -> None:
+    it = files(
+        f"""CREATE TABLE t(d TEXT, n TEXT{unique}); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+        WHERE i < 90000) INSERT INTO t SELECT 'Feb the ' || i || 'th, long ago', i FROM n"""
+    )
+    rules = {("t", "d"): DATES, ("t", "n"): NULLS}
+    for ask in (
+        lambda: count_changes(it.source, it.schema, rules, reporter=Impatient(0.05)),
+        lambda: preview(it.source, it.schema, rules, "t", "d", reporter=Impatient(0.05)),
+    ):
+        began = time.monotonic()
+        with pytest.raises(Cancelled):
+            ask()
+        assert time.monotonic() - began < 0.6
+    assert it.names() == {"source.db"}
+
+
+class Impatient(SilentReporter):
+    """Asks to stop so many seconds after it was made."""
+
+    def __init__(self, patience: float) -> None:
+        self._until = time.monotonic() + patience
+
+    def check(self) -> None:
+        if time.monotonic() > self._until:
+            raise Cancelled
 
 
 def test_all_three_rules_have_the_names_of_the_contract() -> None:
