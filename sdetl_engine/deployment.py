@@ -64,9 +64,11 @@ class Deployment:
         self.metrics = Metrics(workspace.metrics)
         self.results = ResultStore(folder.results)
         self._target_lock: psycopg.Connection[Any] | None = None
+        self._target_hold = contextlib.ExitStack()
         self._made = [_decision(r["decision"]) for r in self.journal.records if r["event"] == "decision_made"]
         if session is not None:
             self._closing.callback(session.close)
+        self._closing.callback(self.release_target_lock)
 
     def __enter__(self) -> Deployment:
         return self
@@ -128,10 +130,17 @@ class Deployment:
         """Take the lock of target and serving schema, for as long as this run is open.  Raises LockHeld."""
         if self._target_lock is not None:
             return
-        connection = self._closing.enter_context(self.connect())
-        connection.autocommit = True
-        self._closing.enter_context(run_lock(connection, self.plan_settings.serving_schema))
+        with contextlib.ExitStack() as held:
+            connection = held.enter_context(self.connect())
+            connection.autocommit = True
+            held.enter_context(run_lock(connection, self.plan_settings.serving_schema))
+            self._target_hold = held.pop_all()
         self._target_lock = connection
+
+    def release_target_lock(self) -> None:
+        """Give the lock back before the run ends; ``hold_target_lock`` takes it again."""
+        self._target_lock = None
+        self._target_hold.close()
 
     @property
     def target_lock(self) -> psycopg.Connection[Any] | None:

@@ -21,7 +21,6 @@ from sdetl_engine import (
     ExitCode,
     Runner,
     SdetlError,
-    Settings,
     SilentReporter,
     Stage,
     UsageError,
@@ -36,13 +35,19 @@ from sdetl_engine import (
 from sdetl_tui import show
 from sdetl_tui.narration import Narrator, stderr_console, tell_error
 from sdetl_tui.options import (
+    AsciiOption,
     DashboardsOption,
+    DryRunOption,
     JsonOption,
     MarkerOption,
+    NoMouseOption,
+    PlainOption,
     PlanOption,
+    ReadOnlyOption,
     SetOption,
     SourceArgument,
     TargetOption,
+    ThemeOption,
     WorkspaceOption,
     YesOption,
     settings_of,
@@ -125,6 +130,10 @@ def demo(
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
+    plain: PlainOption = False,
+    ascii_: AsciiOption = False,
+    no_mouse: NoMouseOption = False,
+    theme: ThemeOption = None,
 ) -> None:
     """Build a dirty ServiceDesk database and take it into an embedded PostgreSQL."""
     from sdetl_engine.demo import demo_dashboards, demo_source
@@ -135,8 +144,17 @@ def demo(
     source = demo_source(space.root / "demo", rows=rows, seed=seed)
     settings = settings_of(None, set_, dashboards=demo_dashboards())
     if not headless:
-        _wizard(source, "embedded", space, settings)
-        return
+        from sdetl_tui.launch import Wishes, open_wizard
+
+        wishes = Wishes(ascii=ascii_, mouse=not no_mouse, plain=plain, theme=theme)
+        code = open_wizard(
+            space,
+            lambda plan: settings_of(plan, set_, dashboards=demo_dashboards()),
+            wishes,
+            source=source,
+            target="embedded",
+        )
+        raise typer.Exit(code)
     runner = start_run(space, source, "embedded", settings)
     _carry_out(runner, Stage.REPORT, yes=True, as_json=json_)
 
@@ -296,15 +314,25 @@ def wizard(
     set_: SetOption = None,
     null_marker: MarkerOption = None,
     dashboards: DashboardsOption = None,
+    read_only: ReadOnlyOption = False,
+    dry_run: DryRunOption = False,
+    plain: PlainOption = False,
+    ascii_: AsciiOption = False,
+    no_mouse: NoMouseOption = False,
+    theme: ThemeOption = None,
 ) -> None:
-    """The wizard."""
-    _wizard(source, target, workspace_of(workspace), settings_of(plan, set_, null_marker, dashboards))
+    """The wizard, with what is named here filled in."""
+    from sdetl_tui.launch import Wishes, open_wizard
 
-
-def _wizard(source: Path | None, target: str | None, workspace: Workspace, settings: Settings) -> None:
-    raise UsageError(
-        "this version of sdetl has no wizard yet",
-        next_step=f"sdetl run {source or 'SOURCE'} --target {target or 'T'}; for the demo: sdetl demo --headless",
+    raise typer.Exit(
+        open_wizard(
+            workspace_of(workspace),
+            lambda chosen: settings_of(chosen, set_, null_marker, dashboards),
+            Wishes(read_only, dry_run, ascii_, not no_mouse, plain, theme),
+            source=source.absolute() if source is not None else None,
+            target=target,
+            plan=plan,
+        )
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sdetl_engine import Settings, Workspace, load_settings
+from sdetl_tui.terminal import ThemeName
 
 SourceArgument = Annotated[Path, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)]
 TargetOption = Annotated[
@@ -46,6 +47,16 @@ DashboardsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Agree to reviews and the cutover; never passes a halt.")]
+ReadOnlyOption = Annotated[bool, typer.Option("--read-only", help="Look at runs and versions; change nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Up to the score; nothing is written to the target.")]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="The wizard line by line: for screen readers and simple terminals.")
+]
+AsciiOption = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII only.")]
+NoMouseOption = Annotated[bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal.")]
+ThemeOption = Annotated[
+    ThemeName | None, typer.Option("--theme", help="Colours; 'ansi' uses the terminal's own.", show_default=False)
+]
 
 
 def workspace_of(path: Path | None) -> Workspace:

@@ -1,0 +1,639 @@
+"""The app: places and how to get from one to another, signals, leaving, and the deeds that screens ask for.
+
+Import this only after ``terminal.detect``: textual reads its environment when it is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.theme import Theme
+
+import sdetl_engine as engine
+from sdetl_engine import Choice, Decision, ExitCode, SdetlError, Settings, Stage, Status
+from sdetl_tui.blocks import Facts, Note, Span, Tone, line
+from sdetl_tui.bridge import Bridge, Job
+from sdetl_tui.export import export
+from sdetl_tui.glyphs import ASCII, UNICODE
+from sdetl_tui.help import KEYS, PAGES
+from sdetl_tui.modals.ask import Choose, Confirm, Detail, TypeToConfirm
+from sdetl_tui.screens.base import PlaceScreen
+from sdetl_tui.screens.cutover import CutoverScreen
+from sdetl_tui.screens.findings import FindingsScreen
+from sdetl_tui.screens.stage import StageScreen, can_run_again
+from sdetl_tui.screens.start import StartScreen
+from sdetl_tui.screens.summary import SummaryScreen
+from sdetl_tui.screens.types import TypesScreen
+from sdetl_tui.screens.versions import RollbackScreen, VersionsScreen
+from sdetl_tui.terminal import Terminal, leave_word
+from sdetl_tui.text import written
+from sdetl_tui.views.findings import Filter, Which
+from sdetl_tui.wizard import EFFECT, STAGE_OF, Action, Deed, Guard, Place, exit_code, home, run_on_until, unreachable
+
+_THEMES = {"dark": "sdetl-dark", "light": "sdetl-light", "contrast": "sdetl-contrast", "ansi": "ansi-dark"}
+
+
+@dataclasses.dataclass(slots=True)
+class Form:
+    """The answers on the start screen, as typed."""
+
+    source: str = ""
+    target: str = ""
+    plan: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """What the command line says about this session."""
+
+    bridge: Bridge
+    terminal: Terminal
+    form: Form
+    settings: Callable[[Path | None], Settings]
+    """Settings of a plan, with environment and options on top."""
+
+
+class SdetlApp(App[int]):
+    """The wizard."""
+
+    TITLE = "sdetl"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    # Textual declares these as attributes of instances.
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (80, "-normal"), (120, "-wide"), (180, "-vast")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-high")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "go('findings')", "Findings", id="findings"),
+        Binding("g", "run_on", "Go on", id="run-on"),
+        Binding("x", "stop", "Stop", id="stop"),
+        Binding("l", "log", "Log", id="log"),
+        Binding("s", "go('summary')", "Summary", show=False, id="summary"),
+        Binding("t", "go('types')", "Types", show=False, id="types"),
+        Binding("v", "go('versions')", "Versions", show=False, id="versions"),
+        Binding("r", "go('rollback')", "Roll back", show=False, id="rollback"),
+        Binding("d", "go('drill')", "Drill", show=False, id="drill"),
+        Binding("h", "home", "Where it works", show=False, id="home"),
+        Binding("e", "export", "Export", show=False, id="export"),
+        Binding("f1", "help", "Help", id="help"),
+        Binding("f10", "leave", "Quit", id="quit"),
+        Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="quit-too"),
+        Binding("ctrl+c", "explain_interrupt", show=False, priority=True, id="interrupt"),
+    ]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.bridge = session.bridge
+        self.form = session.form
+        self.terminal = session.terminal
+        self.settings_of = session.settings
+        self.glyphs = ASCII if session.terminal.ascii else UNICODE
+        self.finding_filter = Filter()
+        self.log_open = False
+        self.holder: str | None = None
+        self.last_words: tuple[str, ...] = ()
+        self.defect: Exception | None = None
+        self._history: list[Place] = []
+        self._was_running = False
+        self._followed: Stage | None = None
+        self._ending: ExitCode | None = None
+        for theme in _themes():
+            self.register_theme(theme)
+        self.theme = _THEMES[session.terminal.theme]
+
+    # what the frame shows
+
+    @property
+    def is_production(self) -> bool:
+        """Every server that sdetl did not start by itself may have readers."""
+        return bool(self.target) and self.target != "embedded"
+
+    @property
+    def environment_word(self) -> str:
+        """A word for it, beside the colour."""
+        if not self.target:
+            return "SDETL"
+        return "PRODUCTION" if self.is_production else "EMBEDDED"
+
+    @property
+    def target(self) -> str:
+        """The target of the run, else what the form says."""
+        runner = self.bridge.runner
+        session = runner.deployment.session if runner is not None else None
+        return session.spoken if session is not None else self.form.target.strip()
+
+    @property
+    def moving(self) -> str:
+        """Source and target in a few words; a password never gets here."""
+        runner = self.bridge.runner
+        if runner is None:
+            return "SQLite to PostgreSQL"
+        target = self.target or "no target"
+        return f"{runner.deployment.source.name} {self.glyphs.arrow} {target}/{runner.deployment.plan_settings.serving_schema}"
+
+    @property
+    def run_id(self) -> str | None:
+        """The run at hand."""
+        return self.bridge.runner.deployment.run_id if self.bridge.runner is not None else None
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """READ ONLY, DRY RUN."""
+        return (*(("READ ONLY",) if self.bridge.read_only else ()), *(("DRY RUN",) if self.bridge.dry_run else ()))
+
+    @property
+    def hint(self) -> str:
+        """What else is worth saying at the bottom."""
+        return leave_word() if self.terminal.remote and not self.terminal.multiplexed else ""
+
+    @property
+    def place_screen(self) -> PlaceScreen | None:
+        """The place below any dialog."""
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, PlaceScreen)), None)
+
+    # life
+
+    def on_mount(self) -> None:
+        """First screen, signals, the heartbeat."""
+        loop = asyncio.get_running_loop()
+        for number, code in ((signal.SIGTERM, ExitCode.TERMINATED), (signal.SIGHUP, ExitCode.HANGUP)):
+            # Only the main thread can; tests run the app elsewhere.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._end_by_signal, code)
+        first = home(self.bridge.situation())
+        self._history = [first]
+        self.push_screen(self._screen(first))
+        self.set_interval(self.terminal.poll_seconds, self._beat)
+
+    def _beat(self) -> None:
+        pulse = self.bridge.poll()
+        now = pulse.situation
+        self._follow(now.running_stage)
+        screen = self.place_screen
+        if screen is not None and screen.is_attached:
+            screen.beat(pulse)
+        if self._was_running and not now.running:
+            self._work_ended()
+        self._was_running = now.running
+        if self._ending is not None and not self.bridge.is_running:
+            self._end(int(self._ending))
+
+    def _follow(self, running: Stage | None) -> None:
+        """While stages run one after another, the screen goes along, unless the operator is elsewhere."""
+        if running is not None and running is not self._followed:
+            before, self._followed = self._followed, running
+            here = self._history[-1]
+            if len(self.screen_stack) <= 2 and before is not None and here is Place(before.value):
+                self.go(Place(running.value))
+
+    def _work_ended(self) -> None:
+        self.bell()
+        now = self.bridge.situation()
+        here = self._history[-1]
+        waiting = home(now)
+        stood_at = Place(self._followed.value) if self._followed is not None else None
+        ended_well = now.outcome is None or now.outcome.error is None
+        self._followed = None
+        if here is stood_at and not ended_well and waiting is not here:
+            self.go(waiting)
+
+    # places
+
+    def go(self, place: Place) -> None:
+        """Go there, or say why not.  Going somewhere changes nothing."""
+        why_not = unreachable(place, self.bridge.situation())
+        screen = self.place_screen
+        if why_not is not None:
+            if screen is not None:
+                screen.say(f"Not now: {why_not}")
+            return
+        if self._history[-1] is place:
+            return
+        self._history.append(place)
+        self.switch_screen(self._screen(place))
+
+    def back(self) -> None:
+        """Where one was before."""
+        if len(self._history) > 1:
+            self._history.pop()
+            self.switch_screen(self._screen(self._history[-1]))
+        elif self.place_screen is not None:
+            self.place_screen.say("This is where you began: F10 leaves")
+
+    def _screen(self, place: Place) -> PlaceScreen:
+        others: dict[Place, Callable[[], PlaceScreen]] = {
+            Place.START: StartScreen,
+            Place.CUTOVER: CutoverScreen,
+            Place.SUMMARY: SummaryScreen,
+            Place.FINDINGS: FindingsScreen,
+            Place.TYPES: TypesScreen,
+            Place.VERSIONS: VersionsScreen,
+            Place.ROLLBACK: RollbackScreen,
+        }
+        return others[place]() if place in others else StageScreen(STAGE_OF[place])
+
+    # deeds
+
+    def carry_out(self, action: Action, screen: PlaceScreen) -> None:
+        """What the primary button says."""
+        if action.why_not is not None and not (action.deed is Deed.GO and action.place is not None):
+            screen.say(f"Not now: {action.why_not}" if action.deed is not Deed.NOTHING else action.why_not)
+            return
+        match action.deed:
+            case Deed.GO if action.place is not None:
+                self.go(action.place)
+            case Deed.BEGIN:
+                self._begin(screen)
+            case Deed.RUN if action.stage is not None:
+                self._run_guarded(action.stage, action.guard)
+            case Deed.DECIDE:
+                self.finding_filter = Filter(which=Which.OPEN, stage=action.stage)
+                self.go(Place.FINDINGS)
+            case Deed.SWITCH:
+                self._switch()
+            case Deed.ROLL_BACK if isinstance(screen, RollbackScreen):
+                screen.roll_back(None)
+            case Deed.QUIT:
+                self.action_leave()
+            case _:
+                screen.say("Nothing can be done here now")
+
+    def _begin(self, screen: PlaceScreen) -> None:
+        assert isinstance(screen, StartScreen)
+        source, target, plan = (text.strip() for text in (self.form.source, self.form.target, self.form.plan))
+        try:
+            if not source:
+                raise engine.UsageError("no source is named", next_step="type the path of the SQLite file")
+            if not target and not self.bridge.dry_run:
+                raise engine.UsageError("no target is named", next_step="type a target, or: embedded")
+            settings = self.settings_of(Path(plan).expanduser() if plan else None)
+            self.bridge.begin(Path(source).expanduser(), target or None, settings)
+        except SdetlError as error:
+            screen.problem(error)
+            return
+        self._history = [Place.START]
+        self.go(Place.PREFLIGHT)
+
+    def resume(self, run_id: str) -> None:
+        """Take a run up; its files are checked first, which takes a moment."""
+
+        def done(job: Job) -> None:
+            screen = self.place_screen
+            if job.error is not None:
+                if isinstance(screen, StartScreen):
+                    screen.problem(job.error)
+                return
+            self.bridge.take(job.result)
+            self._history = [Place.START]
+            now = self.bridge.situation()
+            finished = sum(r.status in (Status.PASSED, Status.SKIPPED) for r in now.records)
+            self.go(home(now))
+            if self.place_screen is not None:
+                self.call_after_refresh(self._say, f"taken up: {finished} stages are finished and stand as they were")
+
+        self.bridge.start_job("taking up the run", lambda: self.bridge.open_run(run_id), done)
+
+    def _say(self, words: str) -> None:
+        if self.place_screen is not None:
+            self.place_screen.say(words)
+
+    def _run_guarded(self, stage: Stage, guard: Guard) -> None:
+        if guard < Guard.CONFIRM:
+            self._run(stage)
+            return
+        effect, undo = EFFECT[stage]
+        lines = [line(effect), line(""), line(Span("undo: ", Tone.DIM), undo)]
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._run(stage)
+
+        self.push_screen(Confirm(f"{stage}".capitalize(), lines, accept="Start", key="y"), answered)
+
+    def _run(self, until: Stage) -> None:
+        self._followed = self.bridge.situation().next_stage
+        self._was_running = True
+        self.bridge.run(until)
+
+    def run_again(self, stage: Stage, screen: PlaceScreen) -> None:
+        """F5 on a stage."""
+        now = self.bridge.situation()
+        status = now.record(stage).status
+        if now.running:
+            screen.say("Not now: a stage is at work")
+        elif now.read_only:
+            screen.say("Not now: this session is read-only")
+        elif not now.has_run or not can_run_again(stage, status):
+            screen.say(f"{stage} is {status}: there is nothing to check again")
+        elif stage is Stage.PREFLIGHT and now.record(Stage.BACKUP).status is not Status.PENDING:
+            screen.say("Not now: the backup was made from this check; begin a new run to check again")
+        else:
+            self.bridge.forget(stage)
+            self._run(stage)
+
+    def decide(self, made: Sequence[tuple[Stage, Decision]], screen: PlaceScreen) -> None:
+        """Record decisions; the gate is evaluated again at once."""
+        try:
+            gates = self.bridge.decide(made)
+        except SdetlError as error:
+            screen.say(error.message)
+            return
+        screen.draw_again()
+        now = self.bridge.situation()
+        told = ", ".join(f"the gate of {stage} is now {gate}" for stage, gate in gates.items())
+        then = f"; Enter leads to {now.stale_from}, which runs again with it" if now.stale_from is not None else ""
+        self.call_after_refresh(self._say, f"recorded: {told}{then}")
+
+    def why_no_decision(self, stage: Stage) -> str | None:
+        """Why nothing can be decided now, or None."""
+        if self.bridge.read_only:
+            return "this session is read-only"
+        if self.bridge.is_running:
+            return "a stage is at work: wait, or stop it with X"
+        if stage is Stage.CUTOVER:
+            return "the cutover is agreed to on its own screen, by typing a name"
+        if self.bridge.situation().is_live:
+            return "the version is live: decisions are for the next run"
+        return None
+
+    def _switch(self) -> None:
+        runner = self.bridge.runner
+        assert runner is not None
+        serving = runner.deployment.settings.serving_schema
+        open_ones = self.bridge.situation().open_findings(Stage.CUTOVER)
+        lines = [
+            line(
+                "Version ",
+                Span(runner.deployment.version, Tone.STRONG),
+                " becomes live in ",
+                Span(serving, Tone.STRONG),
+                ".",
+            ),
+            line("One transaction; readers see the old version or the new one, whole."),
+            line("The way back: R on any screen, or sdetl rollback."),
+            *(line(Span(f"{f.rule}: ", Tone.NOTICE), f.message) for f in open_ones if f.rule != "CUTOVER-AGREEMENT"),
+        ]
+
+        def answered(yes: bool | None) -> None:
+            if not yes:
+                return
+            reason = f"typed {serving} in the wizard"
+            made = [(Stage.CUTOVER, Decision(f.rule, Choice.ACCEPT, reason, f.table, f.column)) for f in open_ones]
+            self.bridge.decide(made, reconsider=False)
+            self._run(Stage.CUTOVER)
+
+        self.push_screen(TypeToConfirm("Cut over", lines, name=serving, accept="Cut over now"), answered)
+
+    def ask_versions(self, then: Callable[[Job], None]) -> None:
+        """Read the registry of the target, beside the screens."""
+        target, settings = self.form.target.strip() or self.target, self._settings_at_hand()
+
+        def ask() -> object:
+            if not target:
+                raise engine.UsageError("no target is named", next_step="name one on the start screen")
+            with engine.open_session(self.bridge.workspace, target, settings) as session:
+                return engine.list_versions(session, settings.serving_schema)
+
+        self.bridge.start_job("reading the registry", ask, then)
+
+    def roll_back(self, wanted: str | None, then: Callable[[Job], None]) -> None:
+        """Make an earlier version live, beside the screens."""
+        target, settings = self.form.target.strip() or self.target, self._settings_at_hand()
+        self.bridge.release_target()
+
+        def work() -> object:
+            with engine.open_session(self.bridge.workspace, target, settings) as session:
+                return engine.rollback(session, settings, engine.SilentReporter(), wanted)
+
+        self.bridge.start_job("rolling back", work, then)
+
+    def why_no_rollback(self) -> str | None:
+        """Why not now, or None."""
+        if self.bridge.read_only:
+            return "this session is read-only"
+        if self.bridge.dry_run:
+            return "this is a dry run"
+        return "a stage is at work" if self.bridge.is_running else None
+
+    def _settings_at_hand(self) -> Settings:
+        runner = self.bridge.runner
+        if runner is not None:
+            return runner.deployment.plan_settings
+        try:
+            return self.settings_of(Path(self.form.plan).expanduser() if self.form.plan.strip() else None)
+        except SdetlError:
+            return self.settings_of(None)
+
+    # keys
+
+    def action_go(self, place: str) -> None:
+        """A letter for a place."""
+        self.go(Place(place))
+
+    def action_home(self) -> None:
+        """Where it works, or what comes next."""
+        self.go(home(self.bridge.situation()))
+
+    def action_run_on(self) -> None:
+        """G: on until something needs the operator."""
+        now = self.bridge.situation()
+        until, why_not = run_on_until(now)
+        if until is None:
+            self._say(f"Not now: {why_not}")
+            return
+        stages = list(Stage)
+        first = now.next_stage
+        assert first is not None
+        coming = stages[stages.index(first) : stages.index(until) + 1]
+        lines = [
+            line("Runs ", Span(", ".join(coming), Tone.STRONG), "."),
+            line("It stops where a gate needs you, and always before the cutover."),
+            line("Readers go on reading the live version; X stops at the next safe point."),
+        ]
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.go(Place(first.value))
+                self._run(until)
+
+        self.push_screen(Confirm("Go on until something needs you", lines, accept="Go on", key="y"), answered)
+
+    def action_stop(self) -> None:
+        """X: stop at the next safe point."""
+        if not self.bridge.is_running:
+            self._say("Nothing is at work: there is nothing to stop")
+            return
+        lines = [
+            line("The stage stops at its next safe point; what it has half made is taken away."),
+            line("Finished stages stay finished; the run can be taken up at any time."),
+        ]
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.bridge.stop()
+
+        self.push_screen(Confirm("Stop the work", lines, accept="Stop", key="s"), answered)
+
+    def action_log(self) -> None:
+        """L: the log of what the engine did."""
+        self.log_open = not self.log_open
+        screen = self.place_screen
+        if screen is not None:
+            screen.toggle_log(is_open=self.log_open)
+
+    def action_help(self) -> None:
+        """F1: this place, and the keys."""
+        here = self._history[-1]
+        page = tuple(line(text) for text in PAGES[here].split("\n"))
+        keys = tuple((key, line(what)) for key, what in KEYS)
+        self.push_screen(Detail(f"Help: {here}", (Note(page), Facts(keys, "Keys")), self.glyphs))
+
+    def action_export(self) -> None:
+        """E: what this screen says, as a text file in the run's folder."""
+        screen, runner = self.place_screen, self.bridge.runner
+        if screen is None or runner is None:
+            self._say("There is nothing to write: no run yet")
+            return
+        try:
+            path = export(runner.deployment.folder.path, str(screen.place), screen.blocks())
+        except OSError as error:
+            self._say(f"It could not be written: {error.strerror}")
+        else:
+            self._say(f"written to {path}")
+
+    def action_explain_interrupt(self) -> None:
+        """Ctrl-C never destroys anything."""
+        self._say("Ctrl-C does nothing here: X stops the work, F10 leaves")
+
+    def action_leave(self) -> None:
+        """F10: leave; while work runs, ask."""
+        if not self.bridge.is_busy:
+            self._end(exit_code(self.bridge.situation()))
+            return
+        if isinstance(self.screen, Choose):
+            return
+        ways = [("stay", "Keep running, stay here"), ("stop", "Stop at the next safe point, then leave")]
+        lines = [line("Work is under way. Leaving stops it at a safe point; the run can be taken up later.")]
+
+        def chosen(way: str | None) -> None:
+            if way == "stop":
+                self._ending = ExitCode(exit_code(self.bridge.situation()) or ExitCode.CANCELLED)
+                self.bridge.stop()
+                self._say("stopping at the next safe point, then leaving")
+
+        self.push_screen(Choose("Leave while work is under way?", lines, ways), chosen)
+
+    async def action_quit(self) -> None:
+        """Whatever way textual offers to quit leads through the question."""
+        self.action_leave()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Ctrl-P: places by name.  Nothing that changes anything."""
+        for place in Place:
+            if place is not Place.DRILL or Place.DRILL in PAGES:
+                yield SystemCommand(f"Go to {place}", "", lambda place=place: self.go(place))
+        yield SystemCommand("Help", "this place, and the keys", self.action_help)
+        yield SystemCommand("Log", "open or close it", self.action_log)
+        for name, theme in _THEMES.items():
+            yield SystemCommand(f"Theme {name}", "", lambda theme=theme: setattr(self, "theme", theme))
+        yield SystemCommand("Quit", "asks while work runs", self.action_leave)
+
+    # the end
+
+    def _end_by_signal(self, code: ExitCode) -> None:
+        """SIGTERM, SIGHUP: stop at a safe point, then end with the code that says so."""
+        self._ending = code
+        if self.bridge.is_running:
+            self.bridge.stop(code)
+        else:
+            self._end(int(code))
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A defect in the screens: the traceback goes to a file, one line to the person; the engine is stopped safely.
+
+        Textual has no public place for this, and its own way prints a traceback over the terminal.
+        """
+        if self.defect is None:
+            self.defect = error
+            self.bridge.stop()
+            self._end(int(ExitCode.DEFECT))
+
+    def _end(self, code: int) -> None:
+        self.last_words = self._last_words()
+        self.exit(code, return_code=code)
+
+    def _last_words(self) -> tuple[str, ...]:
+        """What stands on the terminal after the screen has gone."""
+        runner = self.bridge.runner
+        if runner is None:
+            return ()
+        now = self.bridge.situation()
+        run = runner.deployment
+        if now.is_live:
+            report = f"report: {run.folder.report_html}" if run.folder.report_html.exists() else ""
+            words = [f"run {run.run_id}: {run.version} went live in {run.settings.serving_schema}", report]
+        else:
+            stage = now.next_stage
+            at = f" at {stage}" if stage is not None else ""
+            words = [
+                f"run {run.run_id} is left{at}; nothing has changed for readers",
+                f"go on: sdetl, or sdetl run --resume {run.run_id}",
+            ]
+        error = now.outcome.error if now.outcome is not None else None
+        if error is not None:
+            words.insert(0, error.message)
+        return tuple(written(line(text)) for text in words if text)
+
+
+def _themes() -> tuple[Theme, ...]:
+    dark = Theme(
+        name="sdetl-dark",
+        primary="#2f6f9f",
+        secondary="#6c8ebf",
+        accent="#4fb3d9",
+        warning="#e0b040",
+        error="#e06c60",
+        success="#5fbf8f",
+        foreground="#d8dee9",
+        background="#12161c",
+        surface="#1b212a",
+        panel="#232b36",
+        dark=True,
+    )
+    light = Theme(
+        name="sdetl-light",
+        primary="#1f5f8f",
+        secondary="#4a6fa5",
+        accent="#00688b",
+        warning="#8a5a00",
+        error="#b02a1e",
+        success="#1b6b43",
+        foreground="#1c2128",
+        background="#fafafa",
+        surface="#eeeeee",
+        panel="#e2e2e2",
+        dark=False,
+    )
+    contrast = Theme(
+        name="sdetl-contrast",
+        primary="#0000ff",
+        secondary="#00ffff",
+        accent="#00ffff",
+        warning="#ffff00",
+        error="#ff5f5f",
+        success="#00ff00",
+        foreground="#ffffff",
+        background="#000000",
+        surface="#000000",
+        panel="#1c1c1c",
+        dark=True,
+    )
+    return dark, light, contrast

@@ -1,0 +1,72 @@
+"""Opening the wizard: look at the terminal, import the screens, run, and leave the terminal as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from sdetl_engine import Settings, Workspace
+from sdetl_tui.terminal import ThemeName, detect
+from sdetl_tui.text import plain
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line says about the screens."""
+
+    read_only: bool = False
+    dry_run: bool = False
+    ascii: bool = False
+    mouse: bool = True
+    plain: bool = False
+    theme: ThemeName | None = None
+
+
+def open_wizard(
+    workspace: Workspace,
+    settings: Callable[[Path | None], Settings],
+    wishes: Wishes,
+    *,
+    source: Path | None = None,
+    target: str | None = None,
+    plan: Path | None = None,
+) -> int:
+    """Run the wizard; returns the exit code.  Raises UsageError where a full screen cannot be."""
+    settings(plan)  # a plan or setting that is wrong is said before the screen opens
+    terminal = detect(
+        os.environ, sys.stdin, sys.stdout, ascii_only=wishes.ascii, theme=wishes.theme, mouse=wishes.mouse
+    )
+    # Only now: textual reads its environment when it is imported.
+    from sdetl_tui.app import Form, SdetlApp, Session
+    from sdetl_tui.bridge import Bridge
+
+    bridge = Bridge(workspace.prepare(), read_only=wishes.read_only, dry_run=wishes.dry_run)
+    form = Form(str(source or ""), target or "", str(plan or ""))
+    app = SdetlApp(Session(bridge, terminal, form, settings))
+    try:
+        app.run(mouse=terminal.mouse)
+    finally:
+        bridge.stop()
+        bridge.close()
+    for words in (*app.last_words, *_defect_words(workspace, app.defect)):
+        sys.stderr.write(plain(words) + "\n")
+    return int(app.return_code or 0)
+
+
+def _defect_words(workspace: Workspace, error: Exception | None) -> tuple[str, ...]:
+    """One line for the person; where it happened goes to a file, without the values of variables."""
+    if error is None:
+        return ()
+    path = workspace.root / "defect.log"
+    frames = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
+    with contextlib.suppress(OSError):
+        path.write_text("\n".join([f"{type(error).__name__}: {error}", *frames]) + "\n", encoding="utf-8")
+    return (
+        f"error: a defect in sdetl's screens ({type(error).__name__}); the run is stopped at a safe point",
+        f"next: sdetl takes the run up again; report the defect with {path}",
+    )

@@ -1,0 +1,257 @@
+"""Deciding: on one finding, on all reviews that are shown, on a column's type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, RadioButton, RadioSet, Static
+
+from sdetl_engine import Choice, Decision, Finding, Gate, Stage, TypeVerdict, gate_of
+from sdetl_tui.blocks import Block, Line, Span, Tone, line
+from sdetl_tui.glyphs import Glyphs
+from sdetl_tui.text import content, contents, plain
+from sdetl_tui.views import findings, types
+from sdetl_tui.views.findings import ARGUED, CHOICE_WORDS, Item
+from sdetl_tui.views.look import Look
+from sdetl_tui.widgets.draw import drawn
+
+WouldBe = Callable[[Sequence[Decision], Stage], Gate]
+
+
+class Decide(ModalScreen[Decision | None]):
+    """A finding with its evidence; below, what may be said about it, why, and what that does to the gate."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Back", show=False)]
+
+    def __init__(self, look: Look, item: Item, would_be: WouldBe, why_not: str | None) -> None:
+        super().__init__()
+        self._look = look
+        self._stage, self._finding = item
+        self._would_be = would_be
+        self._why_not = why_not if why_not is not None else _why_not(self._finding)
+        self._choices = findings.choices(self._finding)
+
+    def compose(self) -> ComposeResult:
+        """The finding, then the form when a decision is possible."""
+        with Vertical(classes="dialog tall"):
+            with VerticalScroll(classes="dialog-body", can_focus=True):
+                yield from drawn(findings.detail(self._look, (self._stage, self._finding)), self._look.glyphs)
+            if self._why_not is not None:
+                yield Static(content(line(Span(self._why_not, Tone.DIM))))
+                with Horizontal(classes="buttons"):
+                    yield Button(content(line(" Close (Esc) ")), id="cancel", compact=True)
+                return
+            with RadioSet(compact=True, id="choices"):
+                for number, choice in enumerate(self._choices):
+                    yield RadioButton(plain(CHOICE_WORDS[choice]), value=number == 0)
+            yield Input(self._finding.suggestion or "", placeholder="which", id="argument", compact=True)
+            yield Input(
+                placeholder="why? (stands in journal, plan and report)", id="reason", compact=True, max_length=500
+            )
+            yield Static("", id="effect")
+            with Horizontal(classes="buttons"):
+                yield Button(content(line(" Cancel (Esc) ")), id="cancel", compact=True)
+                yield Button(content(line(" Record the decision ")), id="record", compact=True, variant="primary")
+
+    def on_mount(self) -> None:
+        """Choices first."""
+        if self._why_not is None:
+            self.query_one(RadioSet).focus()
+            self._tell()
+        else:
+            self.query_one("#cancel", Button).focus()
+
+    def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
+        """Another choice: does it need an argument, and what would it do?"""
+        self._tell()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The effect follows."""
+        self._tell()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes on."""
+        if event.input.id == "argument":
+            self.query_one("#reason", Input).focus()
+        else:
+            self.query_one("#record", Button).focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Record, or back."""
+        event.stop()
+        if event.button.id == "cancel":
+            self.dismiss(None)
+            return
+        missing = self._missing()
+        if missing is not None:
+            self.query_one("#effect", Static).update(content(line(Span(missing, Tone.BAD))))
+            return
+        self.dismiss(self._decision())
+
+    def action_cancel(self) -> None:
+        """Esc."""
+        self.dismiss(None)
+
+    @property
+    def _choice(self) -> Choice:
+        return self._choices[max(0, self.query_one(RadioSet).pressed_index)]
+
+    def _decision(self) -> Decision:
+        argument = self.query_one("#argument", Input).value if self._choice in ARGUED else None
+        reason = self.query_one("#reason", Input).value.strip()
+        return Decision(self._finding.rule, self._choice, reason, self._finding.table, self._finding.column, argument)
+
+    def _missing(self) -> str | None:
+        if self._choice in ARGUED and self.query_one("#argument", Input).value == "":
+            return "it needs to be said which (the field below the choices)"
+        if not self.query_one("#reason", Input).value.strip():
+            return "a decision needs a reason: a few words"
+        return None
+
+    def _tell(self) -> None:
+        self.query_one("#argument", Input).display = self._choice in ARGUED
+        before = gate_of(self._look.record(self._stage).findings)
+        after = self._would_be([self._decision()], self._stage)
+        self.query_one("#effect", Static).update(content(findings.gate_word(before, after)))
+
+
+class AgreeAll(ModalScreen[str | None]):
+    """One reason for agreeing to several reviews."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Back", show=False)]
+
+    def __init__(self, agreed: Sequence[Finding]) -> None:
+        super().__init__()
+        self._agreed = agreed
+
+    def compose(self) -> ComposeResult:
+        """What is agreed to, and the reason."""
+        lines: list[Line] = [line(f"{f.rule}  {findings.where(f)}: {f.message}") for f in self._agreed]
+        with Vertical(classes="dialog"):
+            yield Static(
+                content(line(Span(f"Agree to {len(self._agreed)} reviews", Tone.STRONG))), classes="dialog-title"
+            )
+            with VerticalScroll(classes="dialog-body", can_focus=True):
+                yield Static(contents(lines, limit=300))
+            yield Input(
+                placeholder="why? (stands in journal, plan and report)", id="reason", compact=True, max_length=500
+            )
+            with Horizontal(classes="buttons"):
+                yield Button(content(line(" Cancel (Esc) ")), id="cancel", compact=True)
+                yield Button(
+                    content(line(" Agree to them ")), id="agree", compact=True, variant="warning", disabled=True
+                )
+
+    def on_mount(self) -> None:
+        """Ready for the reason."""
+        self.query_one(Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Armed by a reason."""
+        self.query_one("#agree", Button).disabled = not event.value.strip()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the button."""
+        if event.value.strip():
+            self.query_one("#agree", Button).focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Agree, or back."""
+        event.stop()
+        self.dismiss(self.query_one(Input).value.strip() if event.button.id == "agree" else None)
+
+    def action_cancel(self) -> None:
+        """Esc."""
+        self.dismiss(None)
+
+
+class Retype(ModalScreen[tuple[str, str] | None]):
+    """Another type for a column: its cost is counted before it can be recorded.  The result is type and reason."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Back", show=False)]
+
+    def __init__(
+        self, verdict: TypeVerdict, ask: Callable[[str, Callable[[Sequence[Block], bool], None]], None], glyphs: Glyphs
+    ) -> None:
+        super().__init__()
+        self._verdict = verdict
+        self._ask = ask
+        self._glyphs = glyphs
+        self._counted: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """The column, the new type, its cost, the reason."""
+        with Vertical(classes="dialog tall"):
+            yield from drawn(types.facts(self._verdict), self._glyphs)
+            yield Input(
+                self._verdict.chosen,
+                placeholder="type, e.g. text, bigint, numeric(10,2), timestamptz",
+                id="type",
+                compact=True,
+            )
+            yield Static(content(line("Enter counts how many values would not fit")), id="hint")
+            yield VerticalScroll(id="cost", classes="dialog-body", can_focus=False)
+            yield Input(placeholder="why?", id="reason", compact=True, max_length=500)
+            with Horizontal(classes="buttons"):
+                yield Button(content(line(" Cancel (Esc) ")), id="cancel", compact=True)
+                yield Button(content(line(" Record this type ")), id="record", compact=True, variant="primary")
+
+    def on_mount(self) -> None:
+        """The type first."""
+        self.query_one("#type", Input).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Count the cost, or go to the button."""
+        if event.input.id == "reason":
+            self.query_one("#record", Button).focus()
+            return
+        asked = event.value.strip()
+        self._hint("counting ...")
+
+        def counted(blocks: Sequence[Block], is_possible: bool) -> None:
+            self._counted = asked if is_possible else None
+            self._hint("that is what it costs" if is_possible else "another type, please")
+            self.run_worker(self._show(blocks))
+            if is_possible:
+                self.query_one("#reason", Input).focus()
+
+        self._ask(asked, counted)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Record, when it was counted and has a reason."""
+        event.stop()
+        if event.button.id == "cancel":
+            self.dismiss(None)
+            return
+        wanted, reason = self.query_one("#type", Input).value.strip(), self.query_one("#reason", Input).value.strip()
+        if wanted != self._counted:
+            self._hint("Enter in the type field first: its cost has not been counted")
+        elif not reason:
+            self._hint("a decision needs a reason: a few words")
+        else:
+            self.dismiss((wanted, reason))
+
+    def action_cancel(self) -> None:
+        """Esc."""
+        self.dismiss(None)
+
+    def _hint(self, words: str) -> None:
+        self.query_one("#hint", Static).update(content(line(words)))
+
+    async def _show(self, blocks: Sequence[Block]) -> None:
+        place = self.query_one("#cost", VerticalScroll)
+        await place.remove_children()
+        await place.mount_all(drawn(blocks, self._glyphs))
+
+
+def _why_not(finding: Finding) -> str | None:
+    if finding.decision is not None:
+        return "It is decided."
+    if not finding.is_open:
+        return "It asks for no decision: it is counted and shown."
+    return None

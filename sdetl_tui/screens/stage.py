@@ -1,0 +1,51 @@
+"""A stage of the checklist: its view, its detail, F5 to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sdetl_engine import SdetlError, Stage, Status
+from sdetl_tui.blocks import Block, Note
+from sdetl_tui.modals.ask import error_lines
+from sdetl_tui.screens.base import PlaceScreen
+from sdetl_tui.views.places import VIEWS
+from sdetl_tui.wizard import Place
+
+
+class StageScreen(PlaceScreen):
+    """Any stage whose view needs nothing but the run."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+        self.place = Place(stage.value)
+
+    def blocks(self) -> Sequence[Block]:
+        """The stage's view."""
+        look = self.look()
+        if look is None:
+            return ()
+        try:
+            return VIEWS[self.stage][0](look)
+        except SdetlError as error:
+            return (Note(error_lines(error)),)
+
+    def detail(self, table: str, key: str) -> Sequence[Block]:
+        """A row of one of its tables."""
+        look = self.look()
+        if look is None:
+            return ()
+        try:
+            return VIEWS[self.stage][1](look, table, key)
+        except SdetlError as error:
+            return (Note(error_lines(error)),)
+
+    def action_again(self) -> None:
+        """F5: check again in place."""
+        self.wizard.run_again(self.stage, self)
+
+
+def can_run_again(stage: Stage, status: Status) -> bool:
+    """Pre-flight may be looked at again at any time until the switch; the others after they ended badly."""
+    ended_badly = status in (Status.FAILED, Status.CANCELLED, Status.REVIEW, Status.HALTED)
+    return ended_badly or (stage is Stage.PREFLIGHT and status is Status.PASSED)

@@ -1,0 +1,132 @@
+"""Start: source, target and plan; the runs of the workspace; who works on the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Button, Input, Label, Static
+
+from sdetl_engine import SdetlError
+from sdetl_tui.blocks import Block, Note, Span, Tone, line
+from sdetl_tui.modals.ask import Choose, error_lines
+from sdetl_tui.screens.base import PlaceScreen
+from sdetl_tui.text import contents
+from sdetl_tui.views import versions
+from sdetl_tui.wizard import Place, Situation
+
+
+class StartScreen(PlaceScreen):
+    """The answers that a run begins with, and the runs there are."""
+
+    place = Place.START
+    AUTO_FOCUS: ClassVar[str | None] = None
+
+    def compose_top(self) -> ComposeResult:
+        """Three fields."""
+        form = self.wizard.form
+        with Vertical(classes="form"):
+            for name, value, hint in (
+                ("source", form.source, "the SQLite file; it is only ever read"),
+                ("target", form.target, "libpq URL, key/value string, service name, or: embedded"),
+                ("plan", form.plan, "optional: a plan.toml of an earlier run"),
+            ):
+                with Horizontal():
+                    yield Label(name)
+                    yield Input(value, placeholder=hint, id=f"field-{name}", compact=True)
+            yield Static("", id="problem", classes="problem")
+
+    def on_mount(self) -> None:
+        """A run that can be taken up comes before a new one."""
+        super().on_mount()
+        self.call_after_refresh(self._focus_first)
+
+    def signature(self, now: Situation) -> object:
+        """Runs change when one begins or ends."""
+        return (now.has_run, now.running, self.wizard.holder)
+
+    def blocks(self) -> Sequence[Block]:
+        """Who holds the lock, and the runs."""
+        states = self.wizard.bridge.run_states()
+        notes: list[Block] = []
+        if self.wizard.holder:
+            notes.append(Note((line(Span("the target is being worked on: ", Tone.NOTICE), self.wizard.holder),)))
+        return (*notes, versions.runs(states))
+
+    def next_words(self, now: Situation) -> str:
+        """A run that can be resumed is offered first."""
+        if now.has_run:
+            return super().next_words(now)
+        resumable = next((s for s in self.wizard.bridge.run_states() if s.is_resumable), None)
+        if resumable is not None:
+            where = f" at {resumable.stopped_at}" if resumable.stopped_at else ""
+            return f"run {resumable.run_id} stopped{where} ({resumable.outcome}): Enter on it takes it up"
+        return super().next_words(now)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """What was typed stays, wherever one goes meanwhile."""
+        self._keep()
+        self.query_one("#problem", Static).update("")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the next field, then to the button."""
+        fields = list(self.query(Input))
+        place = fields.index(event.input) + 1
+        (fields[place] if place < len(fields) else self.query_one("#primary", Button)).focus()
+
+    def problem(self, error: SdetlError) -> None:
+        """The answers do not do."""
+        self.query_one("#problem", Static).update(contents(error_lines(error)))
+
+    def open_row(self, table: str, key: str) -> None:
+        """A run: take it up, or see where its report is."""
+        state = next((s for s in self.wizard.bridge.run_states() if s.run_id == key), None)
+        if state is None:
+            return
+        lines = [
+            line(Span("source  ", Tone.DIM), state.source),
+            line(Span("target  ", Tone.DIM), state.target or "none"),
+            line(Span("done    ", Tone.DIM), ", ".join(state.finished) or "nothing"),
+            line(Span("state   ", Tone.DIM), state.outcome + (f" at {state.stopped_at}" if state.stopped_at else "")),
+        ]
+        if state.message:
+            lines += [line(""), line(state.message)]
+        report = self.wizard.bridge.workspace.run_folder(key).report_html
+        if report.exists():
+            lines.append(line(Span("report  ", Tone.DIM), str(report)))
+        where = f" at {state.stopped_at}" if state.stopped_at else ""
+        ways = [("resume", f"Take it up{where}")] if self._can_resume(state.is_resumable) else []
+        ways.append(("back", "Back"))
+
+        def chosen(way: str | None) -> None:
+            if way == "resume":
+                self.wizard.resume(key)
+
+        self.app.push_screen(Choose(f"Run {key}", lines, ways), chosen)
+
+    def _can_resume(self, is_resumable: bool) -> bool:
+        return is_resumable and not self.wizard.bridge.read_only and not self.wizard.bridge.is_running
+
+    def _keep(self) -> None:
+        form = self.wizard.form
+        form.source = self.query_one("#field-source", Input).value
+        form.target = self.query_one("#field-target", Input).value
+        form.plan = self.query_one("#field-plan", Input).value
+
+    def _focus_first(self) -> None:
+        form = self.wizard.form
+        grids = self.query("Rows")
+        if not self.wizard.bridge.situation().has_run and self._has_resumable() and grids:
+            grids.first().focus()
+        elif not form.source or not Path(form.source).exists():
+            self.query_one("#field-source", Input).focus()
+        elif not form.target:
+            self.query_one("#field-target", Input).focus()
+        else:
+            self.query_one("#primary", Button).focus()
+
+    def _has_resumable(self) -> bool:
+        return any(s.is_resumable for s in self.wizard.bridge.run_states())

@@ -1,0 +1,50 @@
+"""Pre-flight: every check with what was measured, its limit, the verdict and the fix."""
+
+from __future__ import annotations
+
+from sdetl_engine import Check, PreflightResult, Stage, Verdict
+from sdetl_tui.blocks import Block, Column, Facts, Row, Table, Tone, line
+from sdetl_tui.views.look import Look, Rows, said, size
+
+_ORDER = {Verdict.FAILED: 0, Verdict.WARNING: 1, Verdict.UNKNOWN: 2, Verdict.PASSED: 3}
+
+
+def blocks(look: Look) -> tuple[Block, ...]:
+    """The source in two lines, then the checks, those that ask for something first."""
+    result = look.result(Stage.PREFLIGHT, PreflightResult)
+    if result is None:
+        return ()
+    frozen = result.frozen
+    facts = [
+        ("source", line(f"{size(frozen.bytes)}, {len(result.source_schema.tables)} tables")),
+        ("MD5", line(frozen.md5)),
+    ]
+    if result.server_version:
+        facts.append(("target", line(f"PostgreSQL {result.server_version}")))
+        facts.append(("live now", line(result.live_version or "nothing that sdetl made")))
+    checks = sorted(result.checks, key=lambda c: _ORDER[c.verdict])
+    columns = (Column("Verdict"), Column("Check"), Column("Measured"), Column("Limit"))
+    return (Facts(tuple(facts)), Table("checks", columns, Rows(checks, lambda check: _row(look, check))))
+
+
+def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
+    """One check: everything it says."""
+    result = look.result(Stage.PREFLIGHT, PreflightResult)
+    check = next((c for c in result.checks if c.name == key), None) if result is not None else None
+    if check is None:
+        return ()
+    return (
+        Facts(
+            (
+                ("check", said(check.name, Tone.STRONG)),
+                ("verdict", look.verdict(check.verdict)),
+                ("measured", line(check.measured)),
+                ("limit", line(check.limit or "none")),
+                ("to do", line(check.fix or "nothing")),
+            )
+        ),
+    )
+
+
+def _row(look: Look, check: Check) -> Row:
+    return Row(check.name, (look.verdict(check.verdict), line(check.name), line(check.measured), line(check.limit)))

@@ -1,0 +1,155 @@
+"""Validate: the dashboards panel by panel, the sample queries, and both sides' aggregates beside each other."""
+
+from __future__ import annotations
+
+from sdetl_engine import ComparedColumn, PanelRecord, Stage, ValidateResult
+from sdetl_tui.blocks import Block, Column, Facts, Line, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Look, Rows, count, said
+
+
+def blocks(look: Look) -> tuple[Block, ...]:
+    """Totals, panels (those that failed first), sample queries, columns (those that differ first)."""
+    result = look.result(Stage.VALIDATE, ValidateResult)
+    if result is None:
+        return ()
+    differing = sum(bool(c.differs) for c in result.columns)
+    failed = sum(not p.ok and p.skipped is None for p in result.panels)
+    tried = sum(p.skipped is None for p in result.panels)
+    facts: list[tuple[str, Line]] = [
+        (
+            "both sides",
+            look.yes_or_no(
+                good=not differing, yes=f"equal in {len(result.columns)} columns", no=f"{differing} columns DIFFER"
+            ),
+        ),
+        (
+            "types",
+            look.yes_or_no(
+                good=not result.type_differences,
+                yes=f"{result.types_checked} as planned",
+                no=f"{len(result.type_differences)} differ",
+            ),
+        ),
+        ("dashboards", _dashboards(look, result, tried, failed)),
+    ]
+    if result.rehearsed_as:
+        facts.append(
+            ("tried as", line(f"role {result.rehearsed_as}, under the serving name, in a transaction rolled back"))
+        )
+    panels = sorted(enumerate(result.panels), key=lambda item: (item[1].ok, not item[1].slow, -item[1].milliseconds))
+    columns = sorted(enumerate(result.columns), key=lambda item: not item[1].differs)
+    return (
+        Facts(tuple(facts)),
+        Table(
+            "panels",
+            (
+                Column("Result"),
+                Column("ms", right=True),
+                Column("Rows", right=True),
+                Column("Dashboard"),
+                Column("Panel"),
+            ),
+            Rows(panels, lambda p: _panel(look, *p)),
+            empty="no dashboards were named: --dashboards DIR",
+            title="Dashboards, panel by panel",
+        ),
+        Table(
+            "queries",
+            (Column("Result"), Column("Query"), Column("Measured")),
+            Rows(
+                result.sample_queries,
+                lambda c: Row(c.name, (look.verdict(c.verdict), line(c.name), line(c.measured))),
+            ),
+            title="Sample queries",
+        ),
+        Table(
+            "columns",
+            (Column("Result"), Column("Column"), Column("Source"), Column("Target")),
+            Rows(columns, lambda c: _column(look, *c)),
+            title="Both sides, column by column",
+        ),
+    )
+
+
+def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
+    """One panel with its error, one query, or one column's measures on both sides."""
+    result = look.result(Stage.VALIDATE, ValidateResult)
+    if result is None:
+        return ()
+    if table == "panels":
+        return _panel_detail(result.panels[int(key)])
+    if table == "columns":
+        return _column_detail(look, result.columns[int(key)])
+    query = next((c for c in result.sample_queries if c.name == key), None)
+    if query is None:
+        return ()
+    return (
+        Facts(
+            (("query", line(query.name)), ("result", look.verdict(query.verdict)), ("measured", line(query.measured)))
+        ),
+    )
+
+
+def _dashboards(look: Look, result: ValidateResult, tried: int, failed: int) -> Line:
+    if not result.panels:
+        return line(Span("not tried: no folder of dashboards was named", Tone.NOTICE))
+    slow = sum(p.slow for p in result.panels)
+    slower = f", {slow} slow" if slow else ""
+    good = f"{len(result.dashboards)} load: {tried} queries pass{slower}"
+    return look.yes_or_no(good=not failed, yes=good, no=f"{failed} of {tried} queries FAIL{slower}")
+
+
+def _panel(look: Look, number: int, panel: PanelRecord) -> Row:
+    if panel.skipped is not None:
+        word: Line = line(Span("not tried", Tone.DIM))
+    elif panel.ok and panel.slow:
+        word = line(Span("! slow", Tone.NOTICE))
+    else:
+        word = look.yes_or_no(good=panel.ok, yes="passed", no="FAILED")
+    cells = (
+        word,
+        line(f"{panel.milliseconds:,.0f}"),
+        line(count(panel.rows)),
+        line(panel.dashboard),
+        line(panel.panel),
+    )
+    return Row(str(number), cells)
+
+
+def _panel_detail(panel: PanelRecord) -> tuple[Block, ...]:
+    rows = [
+        ("dashboard", line(panel.dashboard)),
+        ("panel", said(panel.panel, Tone.STRONG)),
+        ("query", line(panel.ref)),
+        ("took", line(f"{panel.milliseconds:,.0f} ms, {count(panel.rows)} rows")),
+    ]
+    if panel.error:
+        rows.append(("error", line(Span(panel.error, Tone.BAD))))
+    if panel.skipped:
+        rows.append(("not tried", line(panel.skipped)))
+    return (Facts(tuple(rows)),)
+
+
+def _column(look: Look, number: int, column: ComparedColumn) -> Row:
+    shown = column.differs or ("count",)
+    cells = (
+        look.yes_or_no(good=not column.differs, yes="equal", no="DIFFERS"),
+        line(f"{column.table}.{column.column}"),
+        line(", ".join(f"{m} {column.source.get(m)}" for m in shown)),
+        line(", ".join(f"{m} {column.target.get(m)}" for m in shown)),
+    )
+    return Row(str(number), cells)
+
+
+def _column_detail(look: Look, column: ComparedColumn) -> tuple[Block, ...]:
+    def row(measure: str) -> Row:
+        here, there = column.source.get(measure), column.target.get(measure)
+        same = look.yes_or_no(good=measure not in column.differs, yes="equal", no="DIFFERS")
+        return Row(measure, (line(measure), line(_shown(here)), line(_shown(there)), same))
+
+    columns = (Column("Measure"), Column("Source"), Column("Target"), Column("Verdict"))
+    return (Table("measures", columns, Rows(list(column.source), row), title=f"{column.table}.{column.column}"),)
+
+
+def _shown(value: str | None) -> str:
+    return "(none)" if value is None else value

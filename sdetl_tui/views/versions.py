@@ -1,0 +1,107 @@
+"""Versions and rollback: what the registry of the target knows, and what one can go back to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sdetl_engine import RolledBack, RunState, Version
+from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, said
+
+_TONE = {"live": Tone.GOOD, "candidate": Tone.ACCENT, "failed": Tone.BAD, "loading": Tone.NOTICE}
+
+
+def blocks(versions: Sequence[Version] | None) -> tuple[Block, ...]:
+    """Every version, newest first."""
+    columns = (
+        *(Column("State"), Column("Version"), Column("Rows", right=True), Column("Score", right=True)),
+        *(Column("Live since"), Column("Source MD5"), Column("By")),
+    )
+    empty = "the registry knows no version yet" if versions is not None else "asking the target ..."
+    return (Table("versions", columns, Rows(versions or (), _row), empty=empty),)
+
+
+def detail(version: Version) -> tuple[Block, ...]:
+    """One version: everything the registry has."""
+    rows: list[tuple[str, Line]] = [
+        ("version", said(version.version, Tone.STRONG)),
+        ("state", line(Span(version.status, _TONE.get(version.status, Tone.DIM)))),
+        (
+            "loaded",
+            line(f"{version.created_at:%Y-%m-%d %H:%M:%S} UTC by {version.created_by}, run {version.run_id or '?'}"),
+        ),
+        ("live since", line(f"{version.live_since:%Y-%m-%d %H:%M:%S} UTC" if version.live_since else "never")),
+        ("source", line(f"{version.source_name or '?'}, MD5 {version.source_md5 or '?'}")),
+        ("before it", line(version.previous or "nothing")),
+    ]
+    if version.note:
+        rows.append(("note", line(version.note)))
+    tables = tuple((name, line(f"{count(number)} rows")) for name, number in (version.table_rows or {}).items())
+    return (Facts(tuple(rows)), Facts(tables, "Tables"))
+
+
+def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tuple[Block, ...]:
+    """What a rollback would do, or did."""
+    if done is not None:
+        return (_went_back(done),)
+    if versions is None:
+        return (Note((line("asking the target ..."),)),)
+    live = next((v for v in versions if v.status == "live"), None)
+    before = next((v for v in versions if live is not None and v.version == live.previous), None)
+    if live is None or before is None:
+        return (Note((line("There is no version to go back to: nothing was live before the present one."),)),)
+    return (
+        Facts(
+            (
+                ("live now", said(live.version, Tone.STRONG)),
+                ("goes back to", said(before.version, Tone.STRONG)),
+                ("loaded", line(f"{before.created_at:%Y-%m-%d %H:%M} UTC, {count(before.rows)} rows")),
+                ("how", line("one transaction: lock and rename; readers see one version or the other, whole")),
+                ("afterwards", line(f"{live.version} stays, retired: rolling back again makes it live")),
+            )
+        ),
+    )
+
+
+def _went_back(done: RolledBack) -> Facts:
+    return Facts(
+        (
+            ("live", said(done.live_version, Tone.GOOD)),
+            ("retired", line(done.previous_version)),
+            ("took", line(f"{done.seconds:.3f} s; readers waited {done.lock_seconds:.3f} s at most")),
+            ("read back", line(f"{count(sum(done.rows.values()))} rows in {len(done.rows)} tables")),
+            ("again", line("rolling back once more makes the other version live")),
+        )
+    )
+
+
+def _row(version: Version) -> Row:
+    cells = (
+        line(Span(version.status, _TONE.get(version.status, Tone.DIM))),
+        line(version.version),
+        line(count(version.rows)),
+        line(f"{version.score:.1f}" if version.score is not None else ""),
+        line(f"{version.live_since:%Y-%m-%d %H:%M}" if version.live_since else ""),
+        line((version.source_md5 or "")[:12]),
+        line(version.created_by),
+    )
+    return Row(version.version, cells)
+
+
+def runs(states: Sequence[RunState]) -> Table:
+    """The runs of a workspace for the start screen: those that can be taken up first."""
+    ordered = sorted(states, key=lambda s: not s.is_resumable)
+    columns = (Column("Run"), Column("State"), Column("Stopped at"), Column("Done", right=True), Column("Source"))
+    return Table("runs", columns, Rows(ordered, _run), empty="no run yet in this workspace", title="Runs")
+
+
+def _run(state: RunState) -> Row:
+    tone = Tone.NOTICE if state.is_resumable else (Tone.GOOD if state.outcome == "live" else Tone.DIM)
+    cells = (
+        line(state.run_id),
+        line(Span(state.outcome, tone)),
+        line(state.stopped_at or ""),
+        line(f"{len(state.finished)} of 10"),
+        line(state.source.rpartition("/")[2]),
+    )
+    return Row(state.run_id, cells)

@@ -1,0 +1,27 @@
+"""From blocks to widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sdetl_tui.blocks import Block, Facts, Gauge, Note, Table
+from sdetl_tui.glyphs import Glyphs
+from sdetl_tui.widgets.paged import PagedTable
+from sdetl_tui.widgets.prose import Prose
+
+
+def drawn(blocks: Sequence[Block], glyphs: Glyphs) -> list[Prose | PagedTable]:
+    """Widgets for blocks: what is told between two tables is one widget."""
+    found: list[Prose | PagedTable] = []
+    prose: list[Facts | Note | Gauge] = []
+    for block in blocks:
+        if isinstance(block, Table):
+            if prose:
+                found.append(Prose(prose, glyphs))
+                prose = []
+            found.append(PagedTable(block))
+        else:
+            prose.append(block)
+    if prose:
+        found.append(Prose(prose, glyphs))
+    return found

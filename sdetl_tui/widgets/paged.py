@@ -1,0 +1,179 @@
+"""A table of any length: one page of rows is in the widget, the rest is asked for when it is turned to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import DataTable, Static
+
+from sdetl_tui.blocks import Line, Row, Table, Tone
+from sdetl_tui.blocks import line as say
+from sdetl_tui.text import content, plain
+
+PAGE = 200
+"""Rows in the widget at a time: a page settles in well under a tenth of a second."""
+_LONGEST_CELL = 160
+
+
+class PagedTable(Vertical):
+    """A title, a page of rows, and which page it is.  Enter on a row posts ``Opened``."""
+
+    DEFAULT_CSS = """
+    PagedTable { height: auto; margin-bottom: 1; }
+    PagedTable > .title { height: 1; text-style: bold; }
+    PagedTable > DataTable { height: auto; max-height: 16; }
+    PagedTable > .pages { height: 1; color: $text-muted; }
+    """
+
+    class Opened(Message):
+        """Somebody wants to see a row in full."""
+
+        def __init__(self, table: str, key: str) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+    class Pointed(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, table: str, key: str) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
+        self._page = 0
+
+    def compose(self) -> ComposeResult:
+        """Title, rows, page."""
+        if self._table.title:
+            yield Static(content(say(self._table.title)), classes="title")
+        if len(self._table.rows) == 0:
+            yield Static(content(say(self._table.empty)), classes="pages")
+            return
+        yield Rows()
+        if self.pages > 1:
+            yield Static("", classes="pages")
+
+    def on_mount(self) -> None:
+        """Fill in the first page."""
+        if len(self._table.rows):
+            grid = self.query_one(Rows)
+            for column in self._table.columns:
+                grid.add_column(Text(plain(column.title), justify="right" if column.right else "left"))
+            self._fill()
+
+    @property
+    def name_of_table(self) -> str:
+        """Which table of its view it is."""
+        return self._table.name
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return -(-len(self._table.rows) // PAGE)
+
+    def turn(self, pages: int) -> bool:
+        """Go some pages on or back; False when there is none there."""
+        wanted = self._page + pages
+        if not 0 <= wanted < self.pages:
+            return False
+        self._page = wanted
+        self._fill(at_end=pages < 0)
+        return True
+
+    def _fill(self, *, at_end: bool = False) -> None:
+        grid = self.query_one(Rows)
+        grid.clear()
+        first = self._page * PAGE
+        rows = self._table.rows[first : first + PAGE]
+        for row in rows:
+            grid.add_row(*self._cells(row), key=row.key)
+        if at_end:
+            grid.move_cursor(row=len(rows) - 1)
+        if self.pages > 1:
+            last = min(first + PAGE, len(self._table.rows))
+            told = f"rows {first + 1:,} to {last:,} of {len(self._table.rows):,}; PgUp and PgDn turn the page"
+            self.query_one(".pages", Static).update(content(say(told)))
+
+    def _cells(self, row: Row) -> list[Text]:
+        return [_cell(cell, right=column.right) for cell, column in zip(row.cells, self._table.columns, strict=True)]
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Enter or a click on a row."""
+        event.stop()
+        if event.row_key.value is not None:
+            self.post_message(self.Opened(self._table.name, event.row_key.value))
+
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """The cursor moved."""
+        event.stop()
+        if event.row_key.value is not None and self.query_one(Rows).has_focus:
+            self.post_message(self.Pointed(self._table.name, event.row_key.value))
+
+
+class Rows(DataTable[Text]):
+    """The rows of one page.  At either end the arrow keys leave the table, the page keys turn the page."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown", "turn(1)", "Next page", show=False),
+        Binding("pageup", "turn(-1)", "Page before", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(cursor_type="row", zebra_stripes=False, show_cursor=True)
+
+    def action_turn(self, pages: int) -> None:
+        """To the end of this page first, then to the next one."""
+        edge = self.row_count - 1 if pages > 0 else 0
+        owner = self.parent
+        if self.cursor_row == edge and isinstance(owner, PagedTable) and owner.turn(pages):
+            return
+        if pages > 0:
+            self.action_page_down()
+        else:
+            self.action_page_up()
+
+    def action_cursor_down(self) -> None:
+        """Past the last row the focus goes on."""
+        if self.cursor_row >= self.row_count - 1:
+            owner = self.parent
+            if not (isinstance(owner, PagedTable) and owner.turn(1)):
+                self.screen.focus_next()
+            return
+        super().action_cursor_down()
+
+    def action_cursor_up(self) -> None:
+        """Past the first row the focus goes back."""
+        if self.cursor_row <= 0:
+            owner = self.parent
+            if not (isinstance(owner, PagedTable) and owner.turn(-1)):
+                self.screen.focus_previous()
+            return
+        super().action_cursor_up()
+
+
+_CELL_STYLE = {
+    Tone.PLAIN: "",
+    Tone.DIM: "dim",
+    Tone.STRONG: "bold",
+    Tone.GOOD: "green",
+    Tone.NOTICE: "yellow",
+    Tone.BAD: "bold red",
+    Tone.ACCENT: "bold cyan",
+}
+
+
+def _cell(cell: Line, *, right: bool) -> Text:
+    """DataTable draws rich texts; those are literal too."""
+    text = Text(justify="right" if right else "left", no_wrap=True)
+    for span in cell:
+        text.append(plain(span.text, _LONGEST_CELL), style=_CELL_STYLE[span.tone])
+    return text
