@@ -369,6 +369,7 @@ class SdetlApp(App[int]):
         assert runner is not None
         serving = runner.deployment.settings.serving_schema
         open_ones = self.bridge.situation().open_findings(Stage.CUTOVER)
+        has_before = bool(self.bridge.situation().record(Stage.CUTOVER).summary.get("previous"))
         lines = [
             line(
                 "Version ",
@@ -378,7 +379,7 @@ class SdetlApp(App[int]):
                 ".",
             ),
             line("One transaction; readers see the old version or the new one, whole."),
-            line("The way back: R on any screen, or sdetl rollback."),
+            line("The way back: R on any screen, or sdetl rollback." if has_before else "Nothing is live there yet."),
             *(line(Span(f"{f.rule}: ", Tone.NOTICE), f.message) for f in open_ones if f.rule != "CUTOVER-AGREEMENT"),
         ]
 

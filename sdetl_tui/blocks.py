@@ -71,10 +71,12 @@ class Gauge:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table.  ``right``: figures, set to the right."""
+    """A column of a table.  ``right``: figures, set to the right; ``tail``: cut at the front where room is short, because
+    the end tells more (names of columns, paths)."""
 
     title: str
     right: bool = False
+    tail: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from sdetl_engine import RolledBack, SdetlError, Version
@@ -10,7 +11,7 @@ from sdetl_tui.bridge import Job
 from sdetl_tui.modals.ask import Choose, Confirm, error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import versions
-from sdetl_tui.wizard import Place, Situation
+from sdetl_tui.wizard import Action, Place, Situation
 
 
 class RegistryScreen(PlaceScreen):
@@ -114,6 +115,13 @@ class RollbackScreen(RegistryScreen):
     def blocks(self) -> Sequence[Block]:
         """What it would do, or did."""
         return (*self.trouble(), *versions.way_back(self.versions, self.done))
+
+    def action(self, now: Situation) -> Action:
+        """Only where there is a way back."""
+        found = super().action(now)
+        if found.why_not is None and self.versions is not None and not versions.can_go_back(self.versions):
+            return dataclasses.replace(found, why_not="there is no version to go back to")
+        return found
 
     def next_words(self, now: Situation) -> str:
         """After it was done, the same way leads forward again."""

@@ -27,7 +27,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
     counts.sort(key=lambda item: -item[2])
     by_rule = Table(
         "rules",
-        (Column("Column"), Column("Rule"), Column("Cells", right=True)),
+        (Column("Column", tail=True), Column("Rule"), Column("Cells", right=True)),
         Rows(counts, lambda c: Row(f"{c[0]}\0{c[1]}", (line(c[0]), line(c[1]), line(count(c[2]))))),
         empty="nothing had to be changed",
         title="By column and rule",
@@ -37,7 +37,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
 
 def ledger(look: Look) -> Table:
     """Every changed cell, read page by page."""
-    columns = (Column("Column"), Column("Row"), Column("Rule"), Column("Before"), Column("After"))
+    columns = (Column("Column", tail=True), Column("Row"), Column("Rule"), Column("Before"), Column("After"))
     return Table("ledger", columns, _Ledger(look.run), empty="no cell was changed", title="Ledger: every changed cell")
 
 

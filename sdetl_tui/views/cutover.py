@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sdetl_engine import CutoverResult, Stage, Status, TableContrast, ValidateResult, Version, VersionContrast
 from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, said
+from sdetl_tui.views.look import Look, Rows, count, points, said
 
 
 def blocks(look: Look, contrast: VersionContrast | None = None) -> tuple[Block, ...]:
@@ -95,7 +95,7 @@ def _dashboards(look: Look) -> Line:
 
 
 def _version(version: Version) -> str:
-    score = f", score {version.score:.1f}" if version.score is not None else ""
+    score = f", score {points(version.score)}" if version.score is not None else ""
     return f"{version.version}, {count(version.rows)} rows{score}, by {version.created_by}"
 
 

@@ -18,7 +18,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
     if result is None:
         return ()
     columns = (
-        *(Column("Column"), Column("Declared"), Column("Observed"), Column("Sure", right=True)),
+        *(Column("Column", tail=True), Column("Declared"), Column("Observed"), Column("Sure", right=True)),
         *(Column("Missing", right=True), Column("Becomes"), Column("Distinct", right=True)),
     )
     breaker = Note((_breaker(result),), "Circuit breaker")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sdetl_engine import ScoreReceipt, ScoreResult, Stage
 from sdetl_tui.blocks import Block, Column, Facts, Gauge, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, said
+from sdetl_tui.views.look import Look, Rows, count, points, said
 
 
 def blocks(look: Look) -> tuple[Block, ...]:
@@ -65,22 +65,17 @@ def _gauge(label: str, score: float, least: float, *, gates: bool) -> Gauge:
     enough = score >= least
     verdict = ("enough" if enough else "TOO LOW") if gates else "for comparison"
     tone = (Tone.GOOD if enough else Tone.BAD) if gates else Tone.DIM
-    return Gauge(label, score / 100, least / 100, f"{_floor(score)} of 100", verdict, tone)
+    return Gauge(label, score / 100, least / 100, f"{points(score)} of 100", verdict, tone)
 
 
 def _verdict(after: float, least: float) -> Line:
     if after >= least:
-        return line(Span(f"The gate passes: {_floor(after)} is not under {least:g}.", Tone.GOOD))
+        return line(Span(f"The gate passes: {points(after)} is not under {least:g}.", Tone.GOOD))
     return line(Span(f"The gate is {least - after:.1f} points away: open the first receipt.", Tone.BAD))
 
 
-def _floor(score: float) -> str:
-    """One decimal, rounded down: 79.96 is not 80.0."""
-    return f"{int(score * 10) / 10:.1f}"
-
-
 def _points(value: float | None) -> str:
-    return "nothing to assess" if value is None else _floor(value)
+    return "nothing to assess" if value is None else points(value)
 
 
 def _where(receipt: ScoreReceipt) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sdetl_engine import CheckedLine, CutoverResult, ScoreResult, Stage, Status
 from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, duration, said
+from sdetl_tui.views.look import Look, Rows, duration, points, said
 
 
 def report(look: Look) -> tuple[Block, ...]:
@@ -60,7 +60,7 @@ def _tell(look: Look) -> tuple[Line, ...]:
     if cutover is None or look.record(Stage.CUTOVER).status is not Status.PASSED:
         return (line("Nothing has changed for readers: the version that was live is still live."),)
     score = look.result(Stage.SCORE, ScoreResult)
-    quality = f" Quality score {score.after:.1f}." if score is not None else ""
+    quality = f" Quality score {points(score.after)}." if score is not None else ""
     back = f" Way back: {cutover.rollback_command}" if cutover.rollback_command else ""
     return (
         line(

@@ -64,7 +64,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
         ),
         Table(
             "columns",
-            (Column("Result"), Column("Column"), Column("Source"), Column("Target")),
+            (Column("Result"), Column("Column", tail=True), Column("Source"), Column("Target")),
             Rows(columns, lambda c: _column(look, *c)),
             title="Both sides, column by column",
         ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sdetl_engine import RolledBack, RunState, Version
 from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Rows, count, said
+from sdetl_tui.views.look import Rows, count, points, said
 
 _TONE = {"live": Tone.GOOD, "candidate": Tone.ACCENT, "failed": Tone.BAD, "loading": Tone.NOTICE}
 
@@ -40,6 +40,16 @@ def detail(version: Version) -> tuple[Block, ...]:
     return (Facts(tuple(rows)), Facts(tables, "Tables"))
 
 
+def can_go_back(versions: Sequence[Version]) -> bool:
+    """True when something was live before the version that is live."""
+    return _before(versions) is not None
+
+
+def _before(versions: Sequence[Version]) -> Version | None:
+    live = next((v for v in versions if v.status == "live"), None)
+    return next((v for v in versions if live is not None and v.version == live.previous), None)
+
+
 def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tuple[Block, ...]:
     """What a rollback would do, or did."""
     if done is not None:
@@ -47,7 +57,7 @@ def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tup
     if versions is None:
         return (Note((line("asking the target ..."),)),)
     live = next((v for v in versions if v.status == "live"), None)
-    before = next((v for v in versions if live is not None and v.version == live.previous), None)
+    before = _before(versions)
     if live is None or before is None:
         return (Note((line("There is no version to go back to: nothing was live before the present one."),)),)
     return (
@@ -80,7 +90,7 @@ def _row(version: Version) -> Row:
         line(Span(version.status, _TONE.get(version.status, Tone.DIM))),
         line(version.version),
         line(count(version.rows)),
-        line(f"{version.score:.1f}" if version.score is not None else ""),
+        line(points(version.score) if version.score is not None else ""),
         line(f"{version.live_since:%Y-%m-%d %H:%M}" if version.live_since else ""),
         line((version.source_md5 or "")[:12]),
         line(version.created_by),

@@ -170,6 +170,7 @@ class NextBar(Horizontal):
         label = content(line(f" {action.label} "))
         if str(button.label) != str(label):
             button.label = label
+            button.refresh(layout=True)
         tone = Tone.BAD if alarm else (Tone.NOTICE if action.why_not else Tone.PLAIN)
         self.query_one("#next", Shown).show(content(line(Span(words, tone))))
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import Resize
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
-from sdetl_tui.blocks import Line, Row, Table, Tone
+from sdetl_tui.blocks import Column, Line, Row, Table, Tone
 from sdetl_tui.blocks import line as say
-from sdetl_tui.text import content, plain
+from sdetl_tui.text import content, plain, written
 
+_NARROWEST = 9
 PAGE = 200
 """Rows in the widget at a time: a page settles in well under a tenth of a second."""
 _LONGEST_CELL = 160
@@ -50,6 +54,7 @@ class PagedTable(Vertical):
         super().__init__()
         self._table = table
         self._page = 0
+        self._width = 0
 
     def compose(self) -> ComposeResult:
         """Title, rows, page."""
@@ -62,13 +67,12 @@ class PagedTable(Vertical):
         if self.pages > 1:
             yield Static("", classes="pages")
 
-    def on_mount(self) -> None:
-        """Fill in the first page."""
-        if len(self._table.rows):
-            grid = self.query_one(Rows)
-            for column in self._table.columns:
-                grid.add_column(Text(plain(column.title), justify="right" if column.right else "left"))
-            self._fill()
+    def on_resize(self, event: Resize) -> None:
+        """Columns share the width there is."""
+        if len(self._table.rows) and event.size.width != self._width:
+            self._width = event.size.width
+            row = self.query_one(Rows).cursor_row
+            self._fill(row)
 
     @property
     def name_of_table(self) -> str:
@@ -86,25 +90,25 @@ class PagedTable(Vertical):
         if not 0 <= wanted < self.pages:
             return False
         self._page = wanted
-        self._fill(at_end=pages < 0)
+        self._fill(PAGE - 1 if pages < 0 else 0)
         return True
 
-    def _fill(self, *, at_end: bool = False) -> None:
+    def _fill(self, cursor: int = 0) -> None:
         grid = self.query_one(Rows)
-        grid.clear()
         first = self._page * PAGE
         rows = self._table.rows[first : first + PAGE]
+        widths = _widths(self._table, rows, self._width)
+        grid.clear(columns=True)
+        for column, width in zip(self._table.columns, widths, strict=True):
+            grid.add_column(Text(plain(column.title), justify="right" if column.right else "left"), width=width)
         for row in rows:
-            grid.add_row(*self._cells(row), key=row.key)
-        if at_end:
-            grid.move_cursor(row=len(rows) - 1)
+            cells = zip(row.cells, self._table.columns, widths, strict=True)
+            grid.add_row(*(_cell(cell, column, width) for cell, column, width in cells), key=row.key)
+        grid.move_cursor(row=min(cursor, len(rows) - 1))
         if self.pages > 1:
-            last = min(first + PAGE, len(self._table.rows))
+            last = first + len(rows)
             told = f"rows {first + 1:,} to {last:,} of {len(self._table.rows):,}; PgUp and PgDn turn the page"
             self.query_one(".pages", Static).update(content(say(told)))
-
-    def _cells(self, row: Row) -> list[Text]:
-        return [_cell(cell, right=column.right) for cell, column in zip(row.cells, self._table.columns, strict=True)]
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Enter or a click on a row."""
@@ -171,9 +175,36 @@ _CELL_STYLE = {
 }
 
 
-def _cell(cell: Line, *, right: bool) -> Text:
+def _widths(table: Table, rows: Sequence[Row], room: int) -> list[int]:
+    """As wide as their content; where that is more than there is room for, the widest give way first."""
+    widths = [
+        max(
+            [
+                cell_len(plain(column.title)),
+                *(min(cell_len(written(row.cells[i], _LONGEST_CELL)), _LONGEST_CELL) for row in rows),
+            ]
+        )
+        for i, column in enumerate(table.columns)
+    ]
+    # Every column has a blank on either side; the scrollbar takes two cells.
+    free = room - 2 * len(widths) - 2
+    while sum(widths) > free and max(widths) > _NARROWEST:
+        widest = max(widths)
+        second = max((w for w in widths if w < widest), default=_NARROWEST)
+        among = [i for i, w in enumerate(widths) if w == widest]
+        each = max(max(second, _NARROWEST), widest - -(-(sum(widths) - free) // len(among)))
+        for i in among:
+            widths[i] = each
+    return widths
+
+
+def _cell(cell: Line, column: Column, width: int) -> Text:
     """DataTable draws rich texts; those are literal too."""
-    text = Text(justify="right" if right else "left", no_wrap=True)
+    text = Text(no_wrap=True, justify="right" if column.right else "left")
     for span in cell:
         text.append(plain(span.text, _LONGEST_CELL), style=_CELL_STYLE[span.tone])
+    if column.tail and text.cell_len > width:
+        over = text.cell_len - width + 1
+        return Text("…", no_wrap=True).append_text(text[over:])
+    text.truncate(width, overflow="ellipsis")
     return text
