@@ -26,6 +26,7 @@ from sdetl_engine.browse import (
 from sdetl_engine.checklist import LINES, PURPOSE, Stage, Status
 from sdetl_engine.decisions import effective, takes_effect_in
 from sdetl_engine.deployment import Deployment
+from sdetl_engine.diffing import TableDiff
 from sdetl_engine.engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, sdetl_version, start_run
 from sdetl_engine.errors import (
     BackupError,
@@ -74,8 +75,17 @@ from sdetl_engine.report.document import run_document
 from sdetl_engine.rules import RULES, Rule
 from sdetl_engine.runner import Outcome, OutcomeKind, Runner, StageRecord
 from sdetl_engine.settings import Settings, dump_plan, load_settings, setting_keys
+from sdetl_engine.sqlite.differences import (
+    Difference,
+    DifferenceKind,
+    DifferencePage,
+    export_differences,
+    read_differences,
+    shown_value,
+)
 from sdetl_engine.sqlite.ledger import Line as LedgerLine
 from sdetl_engine.sqlite.ledger import Page as LedgerPage
+from sdetl_engine.stages.diff import DiffResult, diff
 from sdetl_engine.stages.prune import carry_out_prune, plan_prune
 from sdetl_engine.stages.rollback import RolledBack, choose_version, rollback
 from sdetl_engine.values.encodings import visible
@@ -99,6 +109,10 @@ __all__ = [
     "DateFacts",
     "Decision",
     "Deployment",
+    "DiffResult",
+    "Difference",
+    "DifferenceKind",
+    "DifferencePage",
     "EnvironmentFailed",
     "Event",
     "Evidence",
@@ -142,6 +156,7 @@ __all__ = [
     "Status",
     "TableContrast",
     "TableCopy",
+    "TableDiff",
     "TableFacts",
     "TableProof",
     "TargetError",
@@ -162,8 +177,10 @@ __all__ = [
     "column_values",
     "contrast",
     "decide",
+    "diff",
     "dump_plan",
     "effective",
+    "export_differences",
     "gate_of",
     "hand_over",
     "list_versions",
@@ -171,12 +188,14 @@ __all__ = [
     "measure",
     "open_session",
     "plan_prune",
+    "read_differences",
     "resume_run",
     "rollback",
     "run_document",
     "run_states",
     "sdetl_version",
     "setting_keys",
+    "shown_value",
     "start_run",
     "takes_effect_in",
     "type_cost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
@@ -13,30 +14,37 @@ from sdetl_engine.loading import with_rows
 from sdetl_engine.postgres.ddl import plan_version
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult, ScoreResult
+from sdetl_engine.results import ResultStore
+from sdetl_engine.settings import Settings
 from sdetl_engine.values.types import DATE_KINDS, TargetType
 
 
 def target_plan(run: Deployment) -> tuple[VersionPlan, tuple[Finding, ...]]:
     """The plan of the full load, and what it suggests to the operator."""
-    schema = run.results.load(Stage.PREFLIGHT, PreflightResult).source_schema
     profile = run.results.load(Stage.PROFILE, ProfileResult)
-    score = run.results.load(Stage.SCORE, ScoreResult)
     cleaned = run.results.load(Stage.CLEAN, CleanedResult)
     suggestions = _suggestions(run, cleaned, profile)
     load = run.settings.load
     build_them = load.suggested_indexes == "build" or (load.suggested_indexes == "ask" and run.agreed)
-    plan = plan_version(
-        schema,
-        profile.verdicts,
-        score.clean_tables,
-        profile.relation_facts,
-        load=load,
-        exclude_tables=run.settings.source.exclude_tables,
-        suggested_indexes=tuple(s.spelling for s in suggestions) if build_them else (),
-    )
+    plan = plan_of(run.results, run.settings, tuple(s.spelling for s in suggestions) if build_them else ())
     findings = [] if build_them or load.suggested_indexes == "ignore" else [_suggest_index(s) for s in suggestions]
     findings += _suggest_partitions(run, profile, cleaned)
-    return with_rows(plan, cleaned.rows), tuple(findings)
+    return plan, tuple(findings)
+
+
+def plan_of(results: ResultStore, settings: Settings, suggested_indexes: Sequence[str] = ()) -> VersionPlan:
+    """What a run whose stages up to the score are done loads.  Raises EnvironmentFailed when a result is missing."""
+    profile = results.load(Stage.PROFILE, ProfileResult)
+    plan = plan_version(
+        results.load(Stage.PREFLIGHT, PreflightResult).source_schema,
+        profile.verdicts,
+        results.load(Stage.SCORE, ScoreResult).clean_tables,
+        profile.relation_facts,
+        load=settings.load,
+        exclude_tables=settings.source.exclude_tables,
+        suggested_indexes=suggested_indexes,
+    )
+    return with_rows(plan, results.load(Stage.CLEAN, CleanedResult).rows)
 
 
 def dashboards_of(run: Deployment) -> tuple[Dashboard, ...]:

@@ -147,6 +147,11 @@ class RunFolder:
         return self.path / "ledger.db"
 
     @property
+    def differences(self) -> Path:
+        """What the last diff found."""
+        return self.path / "differences.db"
+
+    @property
     def report_html(self) -> Path:
         """The document for the change ticket."""
         return self.path / "report.html"

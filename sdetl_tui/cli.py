@@ -33,6 +33,7 @@ from sdetl_engine import (
     start_run,
 )
 from sdetl_tui import show
+from sdetl_tui.diffing import diff_command
 from sdetl_tui.narration import Narrator, stderr_console, tell_error
 from sdetl_tui.options import (
     AsciiOption,
@@ -215,6 +216,7 @@ app.command("backup")(_single_with_output(Stage.BACKUP, "Take a frozen, proved c
 app.command("clean")(
     _single_with_output(Stage.CLEAN, "Write a cleaned copy of SOURCE to OUTPUT, with OUTPUT.ledger beside it.")
 )
+app.command("diff")(diff_command)
 
 
 @app.command()

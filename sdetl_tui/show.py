@@ -15,7 +15,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sdetl_engine import GateStopped, Outcome, OutcomeKind, Rule, RunState, UsageError
+from sdetl_engine import (
+    Difference,
+    DiffResult,
+    GateStopped,
+    Outcome,
+    OutcomeKind,
+    Rule,
+    RunState,
+    UsageError,
+    shown_value,
+)
 from sdetl_tui.narration import stdout_console
 from sdetl_tui.text import literal, plain
 
@@ -137,6 +147,23 @@ def pruned(planned: Any, *, done: bool, as_json: bool) -> None:
         _print(f"{word} {plain(item)}")
     if not done:
         _print("nothing was removed; say --yes to do it")
+
+
+def differences(result: DiffResult, page: Sequence[Difference]) -> None:
+    """Some differences, and what the comparison came to."""
+    table = _table("kind", "table", "key", "column", "expected", "actual")
+    for d in page:
+        values = (shown_value(d.expected), shown_value(d.actual)) if d.has_values else (d.note, "")
+        table.add_row(str(d.kind), *map(literal, (d.table, d.key, d.column or "", *values)))
+    if page:
+        _print(table)
+    where = f"{plain(result.version)} ({result.status})"
+    rows = f"{result.rows:,} rows in {len(result.tables)} tables"
+    if result.equal:
+        _print(f"{where} equals the source in every cell of {rows}, through ledger and quarantine")
+        return
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.by_kind.items()))
+    _print(f"{where} differs from the source: {result.total:,} differences in {rows} ({kinds})")
 
 
 def rules(found: Sequence[Rule], *, as_json: bool) -> None:

@@ -25,6 +25,7 @@ from sdetl_engine.values.types import Kind, TargetType
 __all__ = [
     "BuildResult",
     "ConstraintCounts",
+    "catalogue_name",
     "compare_types",
     "create_tables",
     "create_version_schema",
@@ -233,11 +234,11 @@ def _compare_columns(table: TablePlan, actual: Mapping[str, str]) -> list[str]:
     differences += [
         f"{table.name}.{name} is {actual[name]}, not {target}"
         for name, target in planned.items()
-        if name in actual and actual[name] != _catalogue_name(target)
+        if name in actual and actual[name] != catalogue_name(target)
     ]
     return differences
 
 
-def _catalogue_name(target: TargetType) -> str:
+def catalogue_name(target: TargetType) -> str:
     """The type as ``format_type`` spells it."""
     return _SPELLED_OUT.get(target.kind, target.sql)

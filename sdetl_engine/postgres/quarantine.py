@@ -36,7 +36,7 @@ def fill(source: sqlite3.Connection, connection: psycopg.Connection[Any], versio
 def _fill_column(
     source: sqlite3.Connection, connection: psycopg.Connection[Any], version: str, plan: TablePlan, column: ColumnPlan
 ) -> int:
-    misfits = _misfits(source, plan, column)
+    misfits = misfits_of(source, plan, column)
     first = next(misfits, None)
     if first is None:
         return 0
@@ -56,7 +56,8 @@ def _fill_column(
     return count
 
 
-def _misfits(source: sqlite3.Connection, plan: TablePlan, column: ColumnPlan) -> Iterator[tuple[str, str, bytes]]:
+def misfits_of(source: sqlite3.Connection, plan: TablePlan, column: ColumnPlan) -> Iterator[tuple[str, str, bytes]]:
+    """Key, storage class and raw bytes of every value of the column that its type cannot hold."""
     table = plan.source
     term = quote(column.source_name)
     key = row_key(table)

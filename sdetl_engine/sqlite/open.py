@@ -41,6 +41,14 @@ def open_writable(path: Path) -> sqlite3.Connection:
     )
 
 
+def open_scratch() -> sqlite3.Connection:
+    """A database of nobody else's, in memory while it is small and in a nameless file when it grows."""
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
 def _harden(connection: sqlite3.Connection) -> sqlite3.Connection:
     # https://www.sqlite.org/security.html: nothing in the schema of a file may run code of its own.
     connection.execute("PRAGMA trusted_schema=OFF")

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
+from sdetl_engine.cleaning import cleaning_rules
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.observe.health import HealthCheck
-from sdetl_engine.profiling.facts import TypeVerdict
 from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult
-from sdetl_engine.settings import Settings
 from sdetl_engine.sqlite import cleaned
-from sdetl_engine.sqlite.cleaned import ColumnRules
-from sdetl_engine.values.missing import markers_for, matches
-from sdetl_engine.values.schema import Schema
-from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 
 
 def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
     """Write ``clean.db`` and ``ledger.db`` in the run's folder, validated before they take their names."""
     preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
     profile = run.results.load(Stage.PROFILE, ProfileResult)
-    rules = cleaning_rules(preflight.source_schema, profile, run.settings)
+    rules = cleaning_rules(profile, run.settings)
     cleaned.sweep_partials(run.folder.path)
     for leftover in (run.folder.clean, run.folder.ledger):
         leftover.unlink(missing_ok=True)
@@ -67,27 +61,6 @@ def _by_column(done: cleaned.CleanResult) -> dict[str, dict[str, int]]:
     for count in done.counts:
         found.setdefault(f"{count.table}.{count.column}", {})[str(count.rule)] = count.cells
     return found
-
-
-def cleaning_rules(schema: Schema, profile: ProfileResult, settings: Settings) -> Mapping[tuple[str, str], ColumnRules]:
-    """What may be done to each column: from its chosen type, the declared marks and the plan's list."""
-    rules = {}
-    for verdict in profile.verdicts:
-        rule = _rules_of(verdict, settings)
-        if not verdict.left_out and (rule.to_iso or rule.marks or rule.empty_to_null):
-            rules[verdict.table, verdict.column] = rule
-    return rules
-
-
-def _rules_of(verdict: TypeVerdict, settings: Settings) -> ColumnRules:
-    kind = TargetType.parse(verdict.chosen).kind
-    listed = matches(settings.clean.empty_to_null, verdict.table, verdict.column)
-    return ColumnRules(
-        to_iso=kind in DATE_KINDS,
-        day_first=verdict.day_first,
-        marks=markers_for(settings.clean.null_markers, verdict.table, verdict.column),
-        empty_to_null=listed or kind not in (Kind.TEXT, Kind.BYTES, Kind.JSON, Kind.JSONB),
-    )
 
 
 def _agreed_to(kept: cleaned.Kept, profile: ProfileResult) -> bool:

@@ -1,0 +1,33 @@
+"""Which rules clean which column: what the verdicts, the declared marks and the plan's list come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sdetl_engine.profiling.facts import TypeVerdict
+from sdetl_engine.records import ProfileResult
+from sdetl_engine.settings import Settings
+from sdetl_engine.sqlite.rewriting import ColumnRules
+from sdetl_engine.values.missing import markers_for, matches
+from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
+
+
+def cleaning_rules(profile: ProfileResult, settings: Settings) -> Mapping[tuple[str, str], ColumnRules]:
+    """What may be done to each column: from its chosen type, the declared marks and the plan's list."""
+    rules = {}
+    for verdict in profile.verdicts:
+        rule = _rules_of(verdict, settings)
+        if not verdict.left_out and (rule.to_iso or rule.marks or rule.empty_to_null):
+            rules[verdict.table, verdict.column] = rule
+    return rules
+
+
+def _rules_of(verdict: TypeVerdict, settings: Settings) -> ColumnRules:
+    kind = TargetType.parse(verdict.chosen).kind
+    listed = matches(settings.clean.empty_to_null, verdict.table, verdict.column)
+    return ColumnRules(
+        to_iso=kind in DATE_KINDS,
+        day_first=verdict.day_first,
+        marks=markers_for(settings.clean.null_markers, verdict.table, verdict.column),
+        empty_to_null=listed or kind not in (Kind.TEXT, Kind.BYTES, Kind.JSON, Kind.JSONB),
+    )
