@@ -27,6 +27,7 @@ from sdetl_engine.checklist import LINES, PURPOSE, Stage, Status
 from sdetl_engine.decisions import effective, takes_effect_in
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.diffing import TableDiff
+from sdetl_engine.drill_records import DrillResult, DrillStep, Fault, ReaderReport, StepStatus
 from sdetl_engine.engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, sdetl_version, start_run
 from sdetl_engine.errors import (
     BackupError,
@@ -45,9 +46,10 @@ from sdetl_engine.errors import (
 from sdetl_engine.events import Event, RecordingReporter, Reporter, SilentReporter
 from sdetl_engine.events import Progress as Snapshot
 from sdetl_engine.findings import Choice, Decision, Evidence, Finding, Gate, Severity, decide, gate_of
+from sdetl_engine.manifest import FoundBackup, find_backup
 from sdetl_engine.observe.health import Health, measure
 from sdetl_engine.observe.rate import RateMeter
-from sdetl_engine.postgres.registry import Version
+from sdetl_engine.postgres.registry import Drill, Version
 from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, TableFacts, TypeVerdict
 from sdetl_engine.records import (
     RESULT_KINDS,
@@ -71,7 +73,9 @@ from sdetl_engine.records import (
     ValidateResult,
     Verdict,
 )
+from sdetl_engine.rehearsal import drill, earlier_drills
 from sdetl_engine.report.document import run_document
+from sdetl_engine.restored import RestoredVersion, RestoreResult, VerifiedBackup
 from sdetl_engine.rules import RULES, Rule
 from sdetl_engine.runner import Outcome, OutcomeKind, Runner, StageRecord
 from sdetl_engine.settings import Settings, dump_plan, load_settings, setting_keys
@@ -87,7 +91,9 @@ from sdetl_engine.sqlite.ledger import Line as LedgerLine
 from sdetl_engine.sqlite.ledger import Page as LedgerPage
 from sdetl_engine.stages.diff import DiffResult, diff
 from sdetl_engine.stages.prune import carry_out_prune, plan_prune
+from sdetl_engine.stages.restore import drop_restored, make_restored_live, restore_beside
 from sdetl_engine.stages.rollback import RolledBack, choose_version, rollback
+from sdetl_engine.stages.verify_backup import verify_backup
 from sdetl_engine.values.encodings import visible
 from sdetl_engine.workspace import RunFolder, Workspace
 
@@ -113,11 +119,16 @@ __all__ = [
     "Difference",
     "DifferenceKind",
     "DifferencePage",
+    "Drill",
+    "DrillResult",
+    "DrillStep",
     "EnvironmentFailed",
     "Event",
     "Evidence",
     "ExitCode",
+    "Fault",
     "Finding",
+    "FoundBackup",
     "Gate",
     "GateStopped",
     "GaugeReading",
@@ -133,10 +144,13 @@ __all__ = [
     "ProfileResult",
     "RateMeter",
     "RawTable",
+    "ReaderReport",
     "RecordingReporter",
     "ReportResult",
     "Reporter",
     "ResourceError",
+    "RestoreResult",
+    "RestoredVersion",
     "RolledBack",
     "Rule",
     "RunFolder",
@@ -154,6 +168,7 @@ __all__ = [
     "Stage",
     "StageRecord",
     "Status",
+    "StepStatus",
     "TableContrast",
     "TableCopy",
     "TableDiff",
@@ -167,6 +182,7 @@ __all__ = [
     "ValidationFailed",
     "ValueCount",
     "Verdict",
+    "VerifiedBackup",
     "Version",
     "VersionContrast",
     "Workspace",
@@ -178,17 +194,23 @@ __all__ = [
     "contrast",
     "decide",
     "diff",
+    "drill",
+    "drop_restored",
     "dump_plan",
+    "earlier_drills",
     "effective",
     "export_differences",
+    "find_backup",
     "gate_of",
     "hand_over",
     "list_versions",
     "load_settings",
+    "make_restored_live",
     "measure",
     "open_session",
     "plan_prune",
     "read_differences",
+    "restore_beside",
     "resume_run",
     "rollback",
     "run_document",
@@ -199,5 +221,6 @@ __all__ = [
     "start_run",
     "takes_effect_in",
     "type_cost",
+    "verify_backup",
     "visible",
 ]

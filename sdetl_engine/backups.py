@@ -7,15 +7,15 @@ never the file's time.  The newest complete one is never removed, nor one that a
 from __future__ import annotations
 
 import dataclasses
-import json
 import stat
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sdetl_engine.deployment import is_busy
-from sdetl_engine.errors import SdetlError
+from sdetl_engine.errors import BackupError, SdetlError
 from sdetl_engine.journal import Journal
+from sdetl_engine.manifest import read_manifest
 from sdetl_engine.workspace import Workspace
 
 
@@ -88,14 +88,10 @@ def _remove_file(folder: Path, name: str) -> None:
 
 def _read(run_id: str, folder: Path) -> Backup | None:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        created = datetime.fromisoformat(manifest["created"])
-        copy = str(manifest["copy"]["file"])
-        dump = manifest.get("dump")
-        files = (copy, copy + ".md5", *((str(dump["file"]),) if dump else ()))
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = read_manifest(folder)
+    except BackupError:
         return None
-    return Backup(run_id, created, folder, files)
+    return Backup(run_id, manifest.created, folder, manifest.files)
 
 
 def _is_needed(workspace: Workspace, run_id: str) -> bool:

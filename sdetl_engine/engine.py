@@ -96,13 +96,16 @@ def start_run(
     *,
     environ: Mapping[str, str] | None = None,
     skip_canary: bool = False,
+    session: TargetSession | None = None,
 ) -> Runner:
     """A new run, ready to go.  ``target`` as ``--target`` takes it; None for stages that need none.
 
+    ``session`` takes its place where there is one already; it is closed with the run.
     The caller closes ``runner.deployment``.  Raises UsageError, EnvironmentFailed.
     """
     workspace.prepare()
-    session = TargetSession.parse(target, workspace, settings, environ or os.environ) if target is not None else None
+    if session is None and target is not None:
+        session = TargetSession.parse(target, workspace, settings, environ or os.environ)
     folder = workspace.new_run()
     run = Deployment(workspace, folder, source.absolute(), session, settings, skip_canary=skip_canary)
     run.journal.write(
@@ -126,8 +129,9 @@ def resume_run(
     target: str | None = None,
     settings: Settings | None = None,
     environ: Mapping[str, str] | None = None,
+    session: TargetSession | None = None,
 ) -> Runner:
-    """Take up a run that ended early, after its last finished stage.
+    """Take up a run that ended early, after its last finished stage.  ``session`` as for a new run.
 
     Refuses, each with its reason, when the run is finished, when source, target or settings are not what they
     were, or when a file of the run is not what the journal says.
@@ -143,7 +147,8 @@ def resume_run(
     if settings is not None and _digest(settings) != started["settings_sha256"]:
         raise _refused(run_id, f"the settings changed: {', '.join(_changed_keys(base, settings))}")
     spoken = target if target is not None else started["target"]
-    session = TargetSession.parse(spoken, workspace, base, environ or os.environ) if spoken is not None else None
+    if session is None and spoken is not None:
+        session = TargetSession.parse(spoken, workspace, base, environ or os.environ)
     if session is not None and started["target"] is not None and session.spoken != started["target"]:
         raise _refused(run_id, f"its target was {started['target']}, not {session.spoken}")
     run = Deployment(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.findings import Finding, StageResult
+from sdetl_engine.postgres.content import TableContent
 from sdetl_engine.postgres.plan import NotMigrated
 from sdetl_engine.profiling.facts import KeyFacts, SampleVerdict, TableFacts, TypeVerdict
 from sdetl_engine.sqlite.fingerprint import Fingerprint
@@ -124,6 +125,8 @@ class DumpRecord:
     sha256: str
     objects: int
     tables: int
+    content: Mapping[str, TableContent] = dataclasses.field(default_factory=dict)
+    """What the serving schema held when it was dumped, by table."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

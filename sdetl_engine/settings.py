@@ -179,6 +179,15 @@ class CutoverSettings(_Group):
     budget_seconds: Seconds = 60.0
 
 
+class DrillSettings(_Group):
+    """The rehearsal of the way back."""
+
+    rto_seconds: Seconds = 60.0
+    """The budget of a rollback, from the order to rows read back.  A drill that needs longer has failed."""
+    max_rows: Annotated[int, Field(ge=100)] = 300_000
+    """Of a source with more rows, a sample that is closed over its relations is drilled with."""
+
+
 class TargetSettings(_Group):
     """The PostgreSQL session."""
 
@@ -221,6 +230,7 @@ class Settings(_Group):
     dashboards: DashboardSettings = DashboardSettings()
     validate_: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     cutover: CutoverSettings = CutoverSettings()
+    drill: DrillSettings = DrillSettings()
     target: TargetSettings = TargetSettings()
     decisions: tuple[PlanDecision, ...] = ()
 

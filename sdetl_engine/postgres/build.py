@@ -31,6 +31,7 @@ __all__ = [
     "create_version_schema",
     "drop_schema_if_ours",
     "finish",
+    "mark_schema",
     "read_columns",
     "read_constraints",
     "schema_exists",
@@ -64,7 +65,14 @@ def create_version_schema(connection: psycopg.Connection[Any], schema: str, *, r
     name = sql.Identifier(schema)
     with wanted(f"creating schema {schema}"):
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
-        connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(name, sql.Literal(_MARK + run_id)))
+        mark_schema(connection, schema, run_id=run_id)
+
+
+def mark_schema(connection: psycopg.Connection[Any], schema: str, *, run_id: str) -> None:
+    """Mark a schema as sdetl's, made by that run: only what bears the mark is ever dropped."""
+    connection.execute(
+        sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), sql.Literal(_MARK + run_id))
+    )
 
 
 def drop_schema_if_ours(connection: psycopg.Connection[Any], schema: str) -> bool:

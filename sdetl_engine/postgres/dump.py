@@ -73,6 +73,7 @@ def dump_schema(
     destination: Path,
     *,
     command: Sequence[str] = (),
+    snapshot: str | None = None,
     timeout: float = 3600.0,
     lock_wait: float = LOCK_WAIT_SECONDS,
     reporter: Reporter | None = None,
@@ -80,7 +81,8 @@ def dump_schema(
     """Write a custom-format dump of the schema to ``destination`` (mode 0600), and prove it.
 
     ``command`` takes the place of the bundled pg_dump: ``-F c -n SCHEMA`` is added, and the dump is read from its
-    standard output.  Seconds: ``timeout`` for the whole dump, ``lock_wait`` for one table.  Raises BackupError,
+    standard output.  ``snapshot``, exported by an open transaction, is what the bundled pg_dump then reads; a command
+    of the site's own takes one of its own.  Seconds: ``timeout`` for the whole dump, ``lock_wait`` for one table.  Raises BackupError,
     with nothing left behind, when the dump cannot be made or proved; Cancelled when the reporter says so.
     """
     reporter = reporter or SilentReporter()
@@ -95,6 +97,8 @@ def dump_schema(
                 program = find_program("pg_dump", server)
                 arguments = [os.fspath(program.path), "-F", "c", "-n", pattern, "-w", "-d", reach]
                 arguments.append(f"--lock-wait-timeout={round(lock_wait * 1000)}")
+                if snapshot is not None:
+                    arguments.append(f"--snapshot={snapshot}")
             try:
                 md5, sha256, size = _stream(arguments, environment, partial, timeout, reporter)
             except _ChildFailed as failure:

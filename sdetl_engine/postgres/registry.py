@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -20,7 +20,6 @@ from psycopg.types.json import Jsonb
 from sdetl_engine.errors import TargetError
 
 SCHEMA = "sdetl"
-FORMAT = 1
 
 
 class VersionStatus(enum.StrEnum):
@@ -53,6 +52,19 @@ class Version:
     load_xid: str | None
     """The transaction that loaded it (xid8 as text): snapshots older than it would see it empty."""
     note: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drill:
+    """A rehearsal.  ``server_version`` is the major version; seconds, None where it did not get so far."""
+
+    at: datetime
+    serving_schema: str
+    server_version: int
+    passed: bool
+    rollback_seconds: float | None
+    restore_seconds: float | None
+    who: str
 
 
 _MIGRATIONS: tuple[str, ...] = (
@@ -97,7 +109,10 @@ _MIGRATIONS: tuple[str, ...] = (
         steps jsonb NOT NULL
     );
     """,
+    "ALTER TABLE sdetl.deployments ADD COLUMN seconds double precision",
 )
+FORMAT = len(_MIGRATIONS)
+"""The newest format that this sdetl writes and reads."""
 
 
 def exists(connection: psycopg.Connection[Any]) -> bool:
@@ -173,6 +188,27 @@ def add_version(
     )
 
 
+def finish_loading(
+    connection: psycopg.Connection[Any], version: str, *, table_rows: Mapping[str, int], load_xid: str | None
+) -> None:
+    """A version that was ``loading`` is whole and proved: it becomes a candidate.  ``load_xid`` wrote its rows."""
+    connection.execute(
+        "UPDATE sdetl.versions SET status = 'candidate', rows = %s, table_rows = %s, load_xid = %s WHERE version = %s",
+        [sum(table_rows.values()), Jsonb(dict(table_rows)), load_xid, version],
+    )
+
+
+def free_name(connection: psycopg.Connection[Any], serving_schema: str) -> str:
+    """A name for a version of that schema: the last second before now that no version or schema is named after."""
+    moment = datetime.now(UTC)
+    while True:
+        name = f"{serving_schema}_v{moment:%Y%m%d_%H%M%S}"
+        taken = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [name]).fetchone()
+        if not taken and (not exists(connection) or get_version(connection, name) is None):
+            return name
+        moment -= timedelta(seconds=1)
+
+
 def live_version(connection: psycopg.Connection[Any], serving_schema: str) -> Version | None:
     """The version that is live under the serving name, or None when none is managed."""
     found = _versions(connection, "WHERE serving_schema = %s AND status = 'live'", [serving_schema])
@@ -227,6 +263,15 @@ def record_deployment(
     )
 
 
+def note_seconds(connection: psycopg.Connection[Any], to_version: str, seconds: float) -> None:
+    """How long the newest switch to that version took, from the order to the read-back (seconds)."""
+    connection.execute(
+        "UPDATE sdetl.deployments SET seconds = %s "
+        "WHERE id = (SELECT max(id) FROM sdetl.deployments WHERE to_version = %s)",
+        [seconds, to_version],
+    )
+
+
 def record_drill(
     connection: psycopg.Connection[Any],
     *,
@@ -252,6 +297,21 @@ def record_drill(
             Jsonb(steps),
         ],
     )
+
+
+def drills(connection: psycopg.Connection[Any], limit: int = 10) -> list[Drill]:
+    """The newest drills of this target, newest first."""
+    if not exists(connection):
+        return []
+    columns = ", ".join(field.name for field in dataclasses.fields(Drill))
+    with connection.cursor(row_factory=class_row(Drill)) as cursor:
+        return cursor.execute(f"SELECT {columns} FROM sdetl.drills ORDER BY at DESC LIMIT %s", [limit]).fetchall()
+
+
+def forget(connection: psycopg.Connection[Any], serving_schema: str) -> None:
+    """Take every version and deployment of a serving schema out of the registry: for rehearsals, which left nothing."""
+    connection.execute("DELETE FROM sdetl.versions WHERE serving_schema = %s", [serving_schema])
+    connection.execute("DELETE FROM sdetl.deployments WHERE serving_schema = %s", [serving_schema])
 
 
 def last_drill(connection: psycopg.Connection[Any]) -> tuple[datetime, bool, int, float | None] | None:

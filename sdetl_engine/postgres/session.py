@@ -17,13 +17,13 @@ from sdetl_engine.workspace import Workspace
 class TargetSession:
     """Connections to one target.  Nothing is opened before the first use; ``close`` leaves nothing behind.
 
-    ``spoken`` is the target as ``--target`` takes it, without a password.
+    ``spoken`` is the target as ``--target`` takes it, without a password.  ``workspace`` is where the embedded server is.
     """
 
     def __init__(self, target: Target, workspace: Workspace, settings: Settings) -> None:
         self.target = target
-        self._workspace = workspace
-        self._settings = settings
+        self.workspace = workspace
+        self.settings = settings
         self._server: EmbeddedServer | None = None
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
 
@@ -57,7 +57,7 @@ class TargetSession:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection with pinned session settings, not in autocommit mode; the caller closes it."""
-        return open_connection(self._reach(), connect_timeout=self._settings.target.connect_timeout)
+        return open_connection(self._reach(), connect_timeout=self.settings.target.connect_timeout)
 
     @property
     def pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
@@ -65,8 +65,8 @@ class TargetSession:
         if self._pool is None:
             self._pool = open_pool(
                 self._reach(),
-                size=self._settings.target.pool_size,
-                connect_timeout=self._settings.target.connect_timeout,
+                size=self.settings.target.pool_size,
+                connect_timeout=self.settings.target.connect_timeout,
             )
         return self._pool
 
@@ -104,5 +104,5 @@ class TargetSession:
         if not self.target.is_embedded:
             return self.target
         if self._server is None:
-            self._server = EmbeddedServer.join(self._workspace.postgres, self._settings.target.embedded_version)
+            self._server = EmbeddedServer.join(self.workspace.postgres, self.settings.target.embedded_version)
         return self.target.at(self._server.conninfo)

@@ -158,8 +158,8 @@ def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tup
             kind="switch",
         )
     wanted = registry.get_version(connection, order.to_version)
-    # A candidate goes live only by the run that validated it; the way back leads to what has been live.
-    allowed = registry.VersionStatus.CANDIDATE if order.action == "cutover" else registry.VersionStatus.RETIRED
+    # A candidate goes live only by what proved it; the way back leads to what has been live.
+    allowed = registry.VersionStatus.RETIRED if order.action == "rollback" else registry.VersionStatus.CANDIDATE
     if wanted is None or wanted.status != allowed or not _schema_exists(connection, order.to_version):
         raise TargetError(
             f"version {order.to_version} cannot be made live: "

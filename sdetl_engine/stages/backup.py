@@ -6,6 +6,9 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from sdetl_engine.backups import expired_backups, remove_backups
 from sdetl_engine.checklist import Stage
@@ -14,6 +17,7 @@ from sdetl_engine.errors import BackupError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of, write_atomically
 from sdetl_engine.guards import refuse_changed_source
+from sdetl_engine.postgres.content import TableContent, schema_content
 from sdetl_engine.postgres.dump import dump_schema
 from sdetl_engine.records import BackupResult, DumpRecord, FrozenSource, PreflightResult, TableCopy
 from sdetl_engine.sqlite.digest import TableDigest, database_digest
@@ -89,15 +93,28 @@ def _dump(run: Deployment, preflight: PreflightResult, reporter: Reporter) -> tu
     serving = run.settings.serving_schema
     if not preflight.serving_exists:
         return None, f"there is no schema {serving} yet: nothing to dump"
-    done = dump_schema(
-        run.session.conninfo,
-        serving,
-        run.folder.backup / f"{_file_name(serving)}_{run.folder.stamp}.dump",
-        command=run.settings.backup.dump_command,
-        timeout=run.settings.backup.dump_timeout,
-        reporter=reporter,
-    )
-    return DumpRecord(str(done.path), done.bytes, done.md5, done.sha256, done.objects, done.tables), None
+    with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
+        snapshot, content = _content(connection, serving, reporter)
+        done = dump_schema(
+            run.session.conninfo,
+            serving,
+            run.folder.backup / f"{_file_name(serving)}_{run.folder.stamp}.dump",
+            command=run.settings.backup.dump_command,
+            snapshot=snapshot,
+            timeout=run.settings.backup.dump_timeout,
+            reporter=reporter,
+        )
+    return DumpRecord(str(done.path), done.bytes, done.md5, done.sha256, done.objects, done.tables, content), None
+
+
+def _content(
+    connection: psycopg.Connection[Any], serving: str, reporter: Reporter
+) -> tuple[str, dict[str, TableContent]]:
+    """What stands in the serving schema now, and the snapshot in which pg_dump sees exactly that."""
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+    assert row is not None
+    return str(row[0]), schema_content(connection, serving, reporter)
 
 
 def _file_name(schema: str) -> str:
@@ -147,6 +164,7 @@ def _manifest(
             "sha256": dump.sha256,
             "objects": dump.objects,
             "tables": dump.tables,
+            "content": {t: {"rows": c.rows, "digest": c.digest} for t, c in dump.content.items()},
         },
         "dump_skipped": skipped,
     }

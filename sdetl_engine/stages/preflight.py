@@ -203,7 +203,7 @@ def _check_connections(facts: TargetFacts) -> Check:
 
 
 def _check_drill(last: tuple[datetime, bool, int, float | None] | None, facts: TargetFacts) -> Check:
-    name, fix = "rollback rehearsed", "rehearse: sdetl rollback, and back again, on a copy"
+    name, fix = "rollback rehearsed", "rehearse: sdetl drill, with this target"
     if last is None:
         return Check(name, Verdict.WARNING, "no drill in this target's registry", "within a quarter", fix)
     at, passed, version, _ = last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from datetime import UTC, datetime
 
 from sdetl_engine.errors import TargetError, UsageError
@@ -25,6 +26,8 @@ class RolledBack:
     lock_seconds: float
     attempts: int
     rows: dict[str, int]
+    rto_seconds: float = 0.0
+    """From the order to rows read back under the serving name."""
     changed: bool = True
     """False when the wanted version was live already."""
 
@@ -59,6 +62,7 @@ def rollback(session: TargetSession, settings: Settings, reporter: Reporter, wan
 
     Asking for the version that is live already changes nothing and is no error.
     """
+    began = time.monotonic()
     live, version = choose_version(session, settings, wanted)
     if version.version == live.version:
         return RolledBack(live.version, live.version, 0.0, 0.0, 0, _rows(session, settings), changed=False)
@@ -83,7 +87,17 @@ def rollback(session: TargetSession, settings: Settings, reporter: Reporter, wan
             f"{len(wrong)} tables of {version.version} hold other row counts than when it was loaded: {', '.join(wrong[:5])}",
             level="warning",
         )
-    return RolledBack(version.version, live.version, done.seconds, done.lock_seconds, done.attempts, rows)
+    rto = time.monotonic() - began
+    _note(session, version.version, rto)
+    return RolledBack(version.version, live.version, done.seconds, done.lock_seconds, done.attempts, rows, rto)
+
+
+def _note(session: TargetSession, version: str, seconds: float) -> None:
+    """How long it took, into the registry; one of an older format is brought up to date first."""
+    with session.connect() as connection:
+        registry.ensure(connection)
+        registry.note_seconds(connection, version, seconds)
+        connection.commit()
 
 
 def _rows(session: TargetSession, settings: Settings) -> dict[str, int]:
