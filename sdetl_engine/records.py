@@ -185,6 +185,8 @@ class ProfileResult:
     gauges: tuple[GaugeReading, ...]
     jury: Mapping[str, str]
     """``table.column`` to the sentence about how its days and months were told apart."""
+    compared_with: str | None = None
+    """The live version (or the serving schema, where nobody managed it) that drift was measured against, if any."""
     findings: tuple[Finding, ...] = ()
 
     @property

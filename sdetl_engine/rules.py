@@ -304,6 +304,93 @@ _TYPES = (
     ),
 )
 
+_DRIFT = (
+    Rule(
+        "DRIFT-TABLE-LOST",
+        "profile",
+        _R,
+        "a table of the live version is not in this source",
+        "Whoever reads it will find nothing after the cutover.",
+        "Check that this is the right file; agree if the table is meant to go.",
+        example="tickets stands in the live version, and the new file has only timesheets",
+    ),
+    Rule(
+        "DRIFT-TABLE-NEW",
+        "profile",
+        _I,
+        "a table is new",
+        "The live version has none of that name.",
+        example="the help desk has begun to export surveys",
+    ),
+    Rule(
+        "DRIFT-COLUMN-LOST",
+        "profile",
+        _R,
+        "a column of the live version is not in this source",
+        "Queries that name it will fail; validate tries those of the dashboards.",
+        "Check that this is the right file; agree if the column is meant to go.",
+        example="tickets.team was renamed to tickets.group in the help desk",
+    ),
+    Rule(
+        "DRIFT-COLUMN-NEW",
+        "profile",
+        _I,
+        "a column is new",
+        "The live version has none of that name.",
+        example="tickets has gained a column satisfaction",
+    ),
+    Rule(
+        "DRIFT-TYPE",
+        "profile",
+        _W,
+        "a column gets another type than it has now",
+        "The values of this source ask for another type than those of the live version did.",
+        "Set the type with load.types if it should stay.",
+        (Choice.ACCEPT, Choice.SET_TYPE, Choice.LOAD_AS_TEXT),
+        example="the ids of invoices were numbers and now some begin with a letter",
+    ),
+    Rule(
+        "DRIFT-ROWS-LOST",
+        "profile",
+        _R,
+        "a table has far fewer rows than now",
+        "It shrinks by more than the limit: perhaps the file is an excerpt, or the export was cut off.",
+        "Check that the file is complete; agree if rows were removed on purpose.",
+        threshold="drift.row_change",
+        example="400,000 tickets in the live version, 12,000 in the file",
+    ),
+    Rule(
+        "DRIFT-ROWS-MORE",
+        "profile",
+        _W,
+        "a table has far more rows than now",
+        "It grows by more than the limit.",
+        "Check that rows were not exported twice.",
+        threshold="drift.row_change",
+        example="twice as many timesheets as three months ago",
+    ),
+    Rule(
+        "DRIFT-NULLS",
+        "profile",
+        _W,
+        "the share of missing values has jumped",
+        "A column that was filled is empty more often, or the other way round, by more points than the limit.",
+        "Look whether the export still fills the column.",
+        threshold="drift.null_change",
+        example="closed was missing in 12 % of the tickets and now is in 90 %",
+    ),
+    Rule(
+        "DRIFT-CATEGORY",
+        "profile",
+        _I,
+        "a column of few values has new ones",
+        "Panels that filter or colour by the known values will not show them.",
+        "Look at the values; nothing to do if they are meant.",
+        threshold="drift.new_categories",
+        example="status 'Waiting for vendor' beside Open and Closed",
+    ),
+)
+
 _LATER = (
     Rule(
         "EMPTY-KEPT",
@@ -423,5 +510,5 @@ _LATER = (
 )
 
 RULES: Mapping[str, Rule] = {
-    rule.code: rule for rules in (_PREFLIGHT, _TABLES, _DATES, _TYPES, _LATER) for rule in rules
+    rule.code: rule for rules in (_PREFLIGHT, _TABLES, _DATES, _TYPES, _DRIFT, _LATER) for rule in rules
 }

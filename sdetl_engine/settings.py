@@ -61,6 +61,19 @@ class ProfileSettings(_Group):
     """Rows named as evidence for each finding."""
 
 
+class DriftSettings(_Group):
+    """From where on a difference to the live version is worth a finding."""
+
+    compare: bool = True
+    """Whether the profile measures the live version at all."""
+    row_change: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.50
+    """Share by which a table may grow or shrink."""
+    null_change: Share = 0.10
+    """Points by which the share of missing values of a column may change."""
+    new_categories: Annotated[int, Field(ge=1)] = 1
+    """Least number of values, in a column of few values, that the live version has not."""
+
+
 class GateSettings(_Group):
     """Where gates halt."""
 
@@ -220,6 +233,7 @@ class Settings(_Group):
     serving_schema: Annotated[str, Field(min_length=1)] = "servicedesk"
     source: SourceSettings = SourceSettings()
     profile: ProfileSettings = ProfileSettings()
+    drift: DriftSettings = DriftSettings()
     gates: GateSettings = GateSettings()
     clean: CleanSettings = CleanSettings()
     score: ScoreSettings = ScoreSettings()

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
+from sdetl_engine.drifting import find_drift
 from sdetl_engine.errors import UsageError
 from sdetl_engine.events import Reporter
+from sdetl_engine.findings import Finding
 from sdetl_engine.profiling import breaker, jury, relations, review, sampling, verdict
 from sdetl_engine.profiling.facts import ColumnFacts, KeyFacts, SampleVerdict, TableFacts, TypeVerdict
 from sdetl_engine.records import GaugeReading, PreflightResult, ProfileResult
@@ -48,6 +50,7 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
     if judged.tripped:
         run.metrics.count("etl_circuit_breaker_halts", 1)
     findings = review.findings_of_profile(schema, tables, verdicts, juries, relation_facts)
+    drift = _drift(run, preflight, tables, verdicts, reporter)
     return ProfileResult(
         tables=tables,
         samples=samples,
@@ -58,8 +61,24 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
             GaugeReading(g.name, g.measured, g.limit, g.tripped, g.subject, g.sentence) for g in judged.gauges
         ),
         jury={f"{table}.{column}": j.sentence for (table, column), j in juries.items()},
-        findings=(*judged.findings, *findings),
+        compared_with=(preflight.live_version or settings.serving_schema) if drift is not None else None,
+        findings=(*judged.findings, *findings, *(drift or ())),
     )
+
+
+def _drift(
+    run: Deployment,
+    preflight: PreflightResult,
+    tables: Sequence[TableFacts],
+    verdicts: Sequence[TypeVerdict],
+    reporter: Reporter,
+) -> tuple[Finding, ...] | None:
+    """What is different from the version that readers have; None when there is none, or it is not to be measured."""
+    if run.session is None or not preflight.serving_exists or not run.settings.drift.compare:
+        return None
+    reporter.progress("compare with the live version", 0, None, "tables")
+    settings = run.settings
+    return find_drift(run.session, settings.serving_schema, preflight.source_schema, tables, verdicts, settings.drift)
 
 
 def _judge_all(
