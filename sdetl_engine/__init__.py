@@ -26,7 +26,6 @@ from sdetl_engine.browse import (
 from sdetl_engine.checklist import LINES, PURPOSE, Stage, Status
 from sdetl_engine.decisions import effective, takes_effect_in
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.diffing import TableDiff
 from sdetl_engine.drill_records import DrillResult, DrillStep, Fault, ReaderReport, StepStatus
 from sdetl_engine.engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, sdetl_version, start_run
 from sdetl_engine.errors import (
@@ -69,6 +68,7 @@ from sdetl_engine.records import (
     ScoreReceipt,
     ScoreResult,
     TableCopy,
+    TableDiff,
     TableProof,
     ValidateResult,
     Verdict,

@@ -15,17 +15,25 @@ from typing import Any
 
 import psycopg
 
+from sdetl_engine.checklist import Stage
+from sdetl_engine.cleaning import cleaning_rules
+from sdetl_engine.errors import EnvironmentFailed
 from sdetl_engine.events import Reporter
+from sdetl_engine.planning import plan_of
 from sdetl_engine.postgres import build
 from sdetl_engine.postgres.compare import ComparedRows, Unshapeable, compare_rows, key_column
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan, VersionPlan
 from sdetl_engine.postgres.quarantined import compare_quarantine, strangers_in_quarantine
+from sdetl_engine.records import CleanedResult, ProfileResult, TableDiff
+from sdetl_engine.results import ResultStore
+from sdetl_engine.settings import Settings
 from sdetl_engine.sqlite.differences import Difference, DifferenceKind, DifferenceLog
 from sdetl_engine.sqlite.equation import Equation, Fault, Span, open_equation
 from sdetl_engine.sqlite.open import quote
 from sdetl_engine.sqlite.rewriting import ColumnRules, TableRewriting, plan_rewriting
 from sdetl_engine.values.encodings import lenient
 from sdetl_engine.values.schema import Schema, Table
+from sdetl_engine.workspace import RunFolder
 
 _SPANS = 4
 
@@ -48,31 +56,34 @@ class Basis:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TableDiff:
-    """One table: rows on both sides (of those compared), and differences by kind.
-
-    ``whole`` is False when only a sample of its rows was compared; ``compared`` when none was, with the reason.
-    """
-
-    table: str
-    rows_expected: int
-    rows_actual: int
-    differences: Mapping[str, int]
-    whole: bool = True
-    skipped: str = ""
-
-    @property
-    def total(self) -> int:
-        """All its differences."""
-        return sum(self.differences.values())
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Sampling:
     """How much is compared when not everything is: tables up to ``rows`` whole, of larger ones as many rows."""
 
     rows: int
     seed: int
+
+
+def basis_of(
+    folder: RunFolder, results: ResultStore, settings: Settings, source: Path, schema: Schema, *, as_measured: bool
+) -> Basis:
+    """What a run made its version from.  ``source`` is a frozen copy, ``schema`` what it declares.
+
+    Raises EnvironmentFailed when the run's ledger or a result is gone.
+    """
+    if not folder.ledger.exists():
+        raise EnvironmentFailed(
+            f"the ledger of run {folder.run_id} is gone", next_step="restore the run's folder, or start a new run"
+        )
+    by_column = results.load(Stage.CLEAN, CleanedResult).by_column
+    return Basis(
+        source=source,
+        ledger=folder.ledger,
+        schema=schema,
+        plan=plan_of(results, settings),
+        rules=cleaning_rules(results.load(Stage.PROFILE, ProfileResult), settings),
+        lines={name: sum(by_rule.values()) for name, by_rule in by_column.items()},
+        as_measured=as_measured,
+    )
 
 
 def diff_version(

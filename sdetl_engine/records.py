@@ -357,6 +357,26 @@ class ComparedColumn:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TableDiff:
+    """One table: rows on both sides (of those compared), and differences by kind.
+
+    ``whole`` is False when only a sample of its rows was compared; ``skipped`` says why none was.
+    """
+
+    table: str
+    rows_expected: int
+    rows_actual: int
+    differences: Mapping[str, int]
+    whole: bool = True
+    skipped: str = ""
+
+    @property
+    def total(self) -> int:
+        """All its differences."""
+        return sum(self.differences.values())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PanelRecord:
     """One panel query of a dashboard, tried on the candidate under the serving name."""
 
@@ -383,12 +403,16 @@ class ValidateResult:
     dashboards: Mapping[str, str]
     """Dashboard title to its file."""
     rehearsed_as: str | None = None
+    diff: tuple[TableDiff, ...] = ()
+    """The ledger equation, of all rows or of a sample (``validate.diff``); empty when it was off."""
     findings: tuple[Finding, ...] = ()
 
     @property
     def summary(self) -> dict[str, object]:
         """Counts."""
         return {
+            "rows_compared": sum(t.rows_expected for t in self.diff),
+            "rows_differ": sum(t.total for t in self.diff),
             "columns_compared": len(self.columns),
             "types_checked": self.types_checked,
             "sample_queries": len(self.sample_queries),

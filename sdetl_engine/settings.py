@@ -181,6 +181,13 @@ class ValidateSettings(_Group):
 
     exact_distinct_rows: Annotated[int, Field(ge=1)] = 50_000
     """Count distinct values of whole columns up to this many rows; of the first so many rows in larger tables."""
+    diff: Literal["off", "sampled", "full"] = "sampled"
+    """How much of the ledger equation is checked cell by cell before the cutover.  The proof of load shows that
+    PostgreSQL holds what left the cleaned file, the reading back that the cleaned file is source and ledger, and the
+    aggregates that what left was right; a sample guards against what all three would miss, ``full`` leaves no doubt
+    and costs what ``sdetl diff`` costs."""
+    diff_rows: Annotated[int, Field(ge=1)] = 2000
+    """Tables up to this many rows are compared whole, of larger ones about as many rows."""
 
 
 class CutoverSettings(_Group):

@@ -39,6 +39,11 @@ class Ended:
         """Status by stage."""
         return {s["name"]: s["status"] for s in self.document["stages"]}
 
+    def summary(self, stage: str) -> dict[str, Any]:
+        """What a stage says of itself."""
+        found: dict[str, Any] = next(s["summary"] for s in self.document["stages"] if s["name"] == stage)
+        return found
+
     @property
     def rules(self) -> set[str]:
         """The codes of all findings."""

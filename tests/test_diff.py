@@ -17,16 +17,19 @@ from sdetl_engine import (
     Difference,
     DifferenceKind,
     DiffResult,
+    ExitCode,
     SilentReporter,
+    Stage,
     Workspace,
     diff,
     export_differences,
     load_settings,
     open_session,
     read_differences,
+    resume_run,
 )
 from tests.conftest import Server, make_sqlite
-from tests.migrating import migrate
+from tests.migrating import finish, migrate
 from tests.test_cli import sdetl
 
 DESK = r"""
@@ -331,3 +334,30 @@ def test_the_command_says_what_differs_and_exits_with_4(loaded: Loaded, tmp_path
 def test_a_version_that_is_not_there_is_wrong_use(loaded: Loaded, words: tuple[str, ...], said: str) -> None:
     asked = sdetl("diff", str(loaded.source), "--target", loaded.conninfo, *words, workspace=loaded.workspace.root)
     assert (asked.returncode, said in asked.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("how", "rows"), [("off", 0), ("full", 2103)])
+def test_validate_checks_the_equation_as_far_as_is_asked(database: str, tmp_path: Path, how: str, rows: int) -> None:
+    source = make_sqlite(tmp_path / "desk.db", DESK)
+    ended = migrate(
+        source, database, tmp_path / "w", settings=(f"validate.diff={how}",), until=Stage.VALIDATE, skip_canary=True
+    )
+    assert ended.status["validate"] == "passed"
+    assert ended.summary("validate")["rows_compared"] == rows
+
+
+def test_validate_samples_runs_of_rows_of_large_tables(database: str, tmp_path: Path) -> None:
+    """A changed cell in the first or last rows is among them; the candidate is then not validated."""
+    source = make_sqlite(tmp_path / "desk.db", DESK)
+    space = tmp_path / "w"
+    sampled = ("validate.diff_rows=400",)
+    until = Stage.MIGRATE
+    ended = migrate(source, database, space, settings=sampled, until=until, skip_canary=True)
+    with psycopg.connect(database) as connection:
+        connection.execute(f"SET search_path = {ended.document['target']['version_schema']}")
+        connection.execute("UPDATE tickets SET title = overlay(title placing 'X' from 3) WHERE id = 1200")
+    run = resume_run(Workspace(space), ended.document["run_id"])
+    after = finish(run, Stage.VALIDATE)
+    assert after.outcome.exit_code is ExitCode.VALIDATION
+    assert "tickets is not source + ledger - quarantine: 1 differences" in after.document["error"]["message"]
+    assert 903 + 200 <= after.summary("validate")["rows_compared"] < 2103

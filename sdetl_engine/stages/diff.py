@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
-from sdetl_engine.cleaning import cleaning_rules
 from sdetl_engine.decisions import effective
-from sdetl_engine.diffing import Basis, TableDiff, diff_version
-from sdetl_engine.errors import EnvironmentFailed, UsageError
+from sdetl_engine.diffing import Basis, basis_of, diff_version
+from sdetl_engine.errors import UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
-from sdetl_engine.planning import plan_of
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.session import TargetSession
-from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult
+from sdetl_engine.records import PreflightResult, TableDiff
 from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings, load_settings
 from sdetl_engine.sqlite.differences import new_differences
@@ -148,11 +146,6 @@ def _basis(
 ) -> Iterator[tuple[Basis, str | None]]:
     """What the version was made from, with a frozen copy of the source that lasts as long as the block."""
     preflight = results.load(Stage.PREFLIGHT, PreflightResult)
-    cleaned = results.load(Stage.CLEAN, CleanedResult)
-    if not folder.ledger.exists():
-        raise EnvironmentFailed(
-            f"the ledger of run {folder.run_id} is gone", next_step="restore the run's folder, or start a new run"
-        )
     frozen = preflight.frozen
     kept = Path(frozen.path)
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=".diff-") as scratch:
@@ -169,14 +162,4 @@ def _basis(
                 change = change or "it is not the file that was frozen"
                 with contextlib.closing(open_readonly(path)) as connection:
                     schema = read_schema(connection, exclude_tables=set(settings.source.exclude_tables))
-        profile = results.load(Stage.PROFILE, ProfileResult)
-        basis = Basis(
-            source=path,
-            ledger=folder.ledger,
-            schema=schema,
-            plan=plan_of(results, settings),
-            rules=cleaning_rules(profile, settings),
-            lines={name: sum(by_rule.values()) for name, by_rule in cleaned.by_column.items()},
-            as_measured=change is None,
-        )
-        yield basis, change
+        yield basis_of(folder, results, settings, path, schema, as_measured=change is None), change

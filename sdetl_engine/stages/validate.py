@@ -13,6 +13,7 @@ from psycopg import sql
 from sdetl_engine.checklist import Stage
 from sdetl_engine.comparing import compare_sides
 from sdetl_engine.deployment import Deployment
+from sdetl_engine.diffing import Sampling, basis_of, diff_version
 from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
@@ -27,9 +28,12 @@ from sdetl_engine.records import (
     CleanedResult,
     LoadedResult,
     PanelRecord,
+    PreflightResult,
+    TableDiff,
     ValidateResult,
     Verdict,
 )
+from sdetl_engine.sqlite.differences import new_differences
 
 
 def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
@@ -44,6 +48,7 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
         types = build.compare_types(plan, actual)
         queries = _sample_queries(connection, loaded.version, plan, loaded)
         connection.rollback()
+        diff = _diff(run, connection, loaded.version, reporter)
     dashboards = dashboards_of(run)
     sound = not any(c.differs for c in columns) and not types and all(q.verdict is Verdict.PASSED for q in queries)
     panels = _rehearse(run, loaded.version, dashboards, reporter) if dashboards and sound else ()
@@ -55,10 +60,34 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
         panels=panels,
         dashboards={d.title: d.file for d in dashboards} if sound else {},
         rehearsed_as=run.settings.dashboards.role,
+        diff=diff,
         findings=_findings(panels, bool(dashboards)),
     )
     _refuse(result, loaded)
     return result
+
+
+def _diff(
+    run: Deployment, connection: psycopg.Connection[Any], version: str, reporter: Reporter
+) -> tuple[TableDiff, ...]:
+    """The ledger equation, as much of it as ``validate.diff`` asks for; differences stand in the run's folder."""
+    wanted = run.settings.validate_
+    if wanted.diff == "off":
+        return ()
+    preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
+    basis = basis_of(
+        run.folder,
+        run.results,
+        run.settings,
+        Path(preflight.frozen.path),
+        preflight.source_schema,
+        as_measured=True,
+    )
+    sampling = Sampling(wanted.diff_rows, run.settings.profile.seed) if wanted.diff == "sampled" else None
+    with new_differences(run.folder.differences) as log:
+        diff = diff_version(connection, version, version, basis, log, reporter, sampling)
+    connection.rollback()
+    return diff
 
 
 def _sample_queries(
@@ -155,7 +184,10 @@ def _differences(result: ValidateResult) -> list[tuple[str, str]]:
     ]
     types = [f"column types are not as planned: {difference}" for difference in result.type_differences]
     queries = [f"{q.name}: {q.measured}" for q in result.sample_queries if q.verdict is not Verdict.PASSED]
-    return [(what, "report it with the run's log") for what in (*columns, *types, *queries)]
+    rows = [
+        f"table {t.table} is not source + ledger - quarantine: {t.total:,} differences" for t in result.diff if t.total
+    ]
+    return [(what, "report it with the run's log") for what in (*columns, *types, *queries, *rows)]
 
 
 def _broken_panels(result: ValidateResult) -> list[tuple[str, str]]:
