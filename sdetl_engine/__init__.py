@@ -75,6 +75,7 @@ from sdetl_engine.records import (
 )
 from sdetl_engine.rehearsal import drill, earlier_drills
 from sdetl_engine.report.document import run_document
+from sdetl_engine.rerun import restore_source
 from sdetl_engine.restored import RestoredVersion, RestoreResult, VerifiedBackup
 from sdetl_engine.rules import RULES, Rule
 from sdetl_engine.runner import Outcome, OutcomeKind, Runner, StageRecord
@@ -89,6 +90,7 @@ from sdetl_engine.sqlite.differences import (
 )
 from sdetl_engine.sqlite.ledger import Line as LedgerLine
 from sdetl_engine.sqlite.ledger import Page as LedgerPage
+from sdetl_engine.stages.cutover import rollback_command
 from sdetl_engine.stages.diff import DiffResult, diff
 from sdetl_engine.stages.prune import carry_out_prune, plan_prune
 from sdetl_engine.stages.restore import drop_restored, make_restored_live, restore_beside
@@ -211,8 +213,10 @@ __all__ = [
     "plan_prune",
     "read_differences",
     "restore_beside",
+    "restore_source",
     "resume_run",
     "rollback",
+    "rollback_command",
     "run_document",
     "run_states",
     "sdetl_version",

@@ -37,10 +37,14 @@ class BackupFile:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DumpEntry:
-    """The dump of a backup.  ``content`` is empty in manifests of versions of sdetl that did not note it."""
+    """The dump of a backup.  ``content`` is empty in manifests of versions of sdetl that did not note it.
+
+    ``version`` was live in the schema then; None when sdetl had made none live there.
+    """
 
     file: BackupFile
     schema: str
+    version: str | None
     objects: int
     tables: int
     content: Mapping[str, TableContent]
@@ -154,6 +158,7 @@ def _parsed(folder: Path, content: Mapping[str, Any]) -> Manifest:
         else DumpEntry(
             file=_file(dump),
             schema=str(dump["schema"]),
+            version=dump.get("version"),
             objects=int(dump["objects"]),
             tables=int(dump["tables"]),
             content={

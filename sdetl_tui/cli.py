@@ -54,6 +54,7 @@ from sdetl_tui.options import (
     settings_of,
     workspace_of,
 )
+from sdetl_tui.recovery import backup_verify_command, drill_command, restore_command
 
 app = typer.Typer(
     name="sdetl",
@@ -217,6 +218,11 @@ app.command("clean")(
     _single_with_output(Stage.CLEAN, "Write a cleaned copy of SOURCE to OUTPUT, with OUTPUT.ledger beside it.")
 )
 app.command("diff")(diff_command)
+app.command("drill")(drill_command)
+app.command("restore")(
+    restore_command(lambda runner, yes, json_: _carry_out(runner, Stage.REPORT, yes=yes, as_json=json_))
+)
+app.command("backup-verify", hidden=True)(backup_verify_command)
 
 
 @app.command()
@@ -385,6 +391,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _with_command(words: list[str]) -> list[str]:
     commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    if words[:2] == ["backup", "verify"]:
+        return ["backup-verify", *words[2:]]
     first = next((word for word in words if not word.startswith("-")), None)
     of_sdetl = ("--help", "-h", "--version", "--install-completion", "--show-completion")
     if first in commands or (words and words[0] in of_sdetl):

@@ -78,9 +78,9 @@ def outcome(console: Console, ended: Outcome, document: Mapping[str, Any]) -> No
 def versions(found: Sequence[Any], *, as_json: bool) -> None:
     """Versions of the target."""
     if as_json:
-        _print_json({"versions": [_jsonable(dataclasses.asdict(v)) for v in found]})
+        emit_json({"versions": [jsonable(dataclasses.asdict(v)) for v in found]})
         return
-    table = _table("version", "status", "live since", "rows", "score", "source MD5", "loaded by", "note")
+    table = new_table("version", "status", "live since", "rows", "score", "source MD5", "loaded by", "note")
     for version in found:
         table.add_row(
             literal(version.version),
@@ -92,18 +92,18 @@ def versions(found: Sequence[Any], *, as_json: bool) -> None:
             literal(version.created_by),
             literal(version.note or ""),
         )
-    _print(table if found else "no versions in this target yet")
+    emit(table if found else "no versions in this target yet")
 
 
 def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bool) -> None:
     """Runs of the workspace, and the target's versions when asked for."""
     if as_json:
-        document: dict[str, Any] = {"runs": [_jsonable(dataclasses.asdict(r)) for r in runs]}
+        document: dict[str, Any] = {"runs": [jsonable(dataclasses.asdict(r)) for r in runs]}
         if found is not None:
-            document["versions"] = [_jsonable(dataclasses.asdict(v)) for v in found]
-        _print_json(document)
+            document["versions"] = [jsonable(dataclasses.asdict(v)) for v in found]
+        emit_json(document)
         return
-    table = _table("run", "outcome", "finished", "stopped at", "source", "target", "resumable")
+    table = new_table("run", "outcome", "finished", "stopped at", "source", "target", "resumable")
     for state in runs:
         table.add_row(
             state.run_id,
@@ -114,7 +114,7 @@ def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bo
             literal(state.target or ""),
             "yes" if state.is_resumable else "",
         )
-    _print(table if runs else "no runs in this workspace yet")
+    emit(table if runs else "no runs in this workspace yet")
     if found is not None:
         versions(found, as_json=False)
 
@@ -122,12 +122,12 @@ def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bo
 def rolled_back(done: Any, *, as_json: bool) -> None:
     """What is live now."""
     if as_json:
-        _print_json(_jsonable(dataclasses.asdict(done)))
+        emit_json(jsonable(dataclasses.asdict(done)))
         return
     if not done.changed:
-        _print(f"{plain(done.live_version)} is live already; nothing was changed")
+        emit(f"{plain(done.live_version)} is live already; nothing was changed")
         return
-    _print(
+    emit(
         f"{plain(done.live_version)} is live again, {plain(done.previous_version)} retired "
         f"({done.seconds:.2f} s, readers waited at most {done.lock_seconds:.3f} s); "
         f"{sum(done.rows.values()):,} rows in {len(done.rows)} tables read back"
@@ -137,74 +137,78 @@ def rolled_back(done: Any, *, as_json: bool) -> None:
 def pruned(planned: Any, *, done: bool, as_json: bool) -> None:
     """What was removed, or would be."""
     if as_json:
-        _print_json({"done": done, **_jsonable(dataclasses.asdict(planned))})
+        emit_json({"done": done, **jsonable(dataclasses.asdict(planned))})
         return
     if not planned.backups and not planned.versions:
-        _print("nothing to remove")
+        emit("nothing to remove")
         return
     word = "removed" if done else "would remove"
     for item in (*planned.backups, *planned.versions):
-        _print(f"{word} {plain(item)}")
+        emit(f"{word} {plain(item)}")
     if not done:
-        _print("nothing was removed; say --yes to do it")
+        emit("nothing was removed; say --yes to do it")
 
 
 def differences(result: DiffResult, page: Sequence[Difference]) -> None:
     """Some differences, and what the comparison came to."""
-    table = _table("kind", "table", "key", "column", "expected", "actual")
+    table = new_table("kind", "table", "key", "column", "expected", "actual")
     for d in page:
         values = (shown_value(d.expected), shown_value(d.actual)) if d.has_values else (d.note, "")
         table.add_row(str(d.kind), *map(literal, (d.table, d.key, d.column or "", *values)))
     if page:
-        _print(table)
+        emit(table)
     where = f"{plain(result.version)} ({result.status})"
     rows = f"{result.rows:,} rows in {len(result.tables)} tables"
     if result.equal:
-        _print(f"{where} equals the source in every cell of {rows}, through ledger and quarantine")
+        emit(f"{where} equals the source in every cell of {rows}, through ledger and quarantine")
         return
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.by_kind.items()))
-    _print(f"{where} differs from the source: {result.total:,} differences in {rows} ({kinds})")
+    emit(f"{where} differs from the source: {result.total:,} differences in {rows} ({kinds})")
 
 
 def rules(found: Sequence[Rule], *, as_json: bool) -> None:
     """The catalogue, or one rule in full."""
     if as_json:
-        _print_json({"rules": [_jsonable(dataclasses.asdict(r)) for r in found]})
+        emit_json({"rules": [jsonable(dataclasses.asdict(r)) for r in found]})
     elif len(found) == 1:
         for field in dataclasses.fields(found[0]):
             value = getattr(found[0], field.name)
             if value not in (None, ()):
-                _print(f"{field.name:>10}  {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
+                emit(f"{field.name:>10}  {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
     else:
-        table = _table("code", "severity", "meaning")
+        table = new_table("code", "severity", "meaning")
         for rule in found:
             table.add_row(rule.code, str(rule.severity), rule.title)
-        _print(table)
+        emit(table)
 
 
-def _table(*headings: str) -> Table:
+def new_table(*headings: str) -> Table:
+    """A plain table with these headings."""
     table = Table(box=None, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
 
 
-def _print(what: Table | str) -> None:
+def emit(what: Table | str) -> None:
+    """Print a result; in a pipe, lines are not broken at the width of a terminal."""
     console = stdout_console()
     if not console.is_terminal:
         console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=240)
     console.print(what, soft_wrap=isinstance(what, str))
 
 
-def _print_json(document: Mapping[str, Any]) -> None:
+def emit_json(document: Mapping[str, Any]) -> None:
+    """Print the one document of ``--json``."""
     typer.echo(json.dumps(document, ensure_ascii=True, allow_nan=False))
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """The same in JSON's own types; what is None is left out."""
     if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items() if v is not None}
+        return {str(k): jsonable(v) for k, v in value.items() if v is not None}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(v) for v in value]
+        return [jsonable(v) for v in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return value if isinstance(value, (int, float, bool)) else str(value)

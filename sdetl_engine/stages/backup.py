@@ -35,7 +35,7 @@ def backup(run: Deployment, reporter: Reporter) -> BackupResult:
     write_atomically(path.with_name(path.name + ".md5"), f"{frozen.md5}  {path.name}\n")
     dump, skipped = _dump(run, preflight, reporter)
     manifest = run.folder.backup / "manifest.json"
-    content = _manifest(run, frozen, tables, dump, skipped)
+    content = _manifest(run, preflight, tables, dump, skipped)
     write_atomically(manifest, json.dumps(content, ensure_ascii=True, indent=1))
     removed = _retire(run, reporter)
     return BackupResult(
@@ -122,8 +122,13 @@ def _file_name(schema: str) -> str:
 
 
 def _manifest(
-    run: Deployment, frozen: FrozenSource, tables: tuple[TableCopy, ...], dump: DumpRecord | None, skipped: str | None
+    run: Deployment,
+    preflight: PreflightResult,
+    tables: tuple[TableCopy, ...],
+    dump: DumpRecord | None,
+    skipped: str | None,
 ) -> dict[str, object]:
+    frozen = preflight.frozen
     source: dict[str, object] = {
         "path": os.fspath(run.source),
         "sha256": frozen.source_sha256,
@@ -159,6 +164,7 @@ def _manifest(
         else {
             "file": Path(dump.path).name,
             "schema": run.settings.serving_schema,
+            "version": preflight.live_version,
             "bytes": dump.bytes,
             "md5": dump.md5,
             "sha256": dump.sha256,

@@ -50,13 +50,13 @@ def restore_beside(
     began = time.monotonic()
     workspace.prepare()
     manifest, serving = backup.manifest, settings.serving_schema
-    dump = _dump_of(manifest)
+    dump = _dump_of(manifest, serving)
     checks = [_file_check(manifest, dump, reporter)]
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(session.connect())
         lock.autocommit = True
         stack.enter_context(run_lock(lock, serving))
-        version, live = _register(session, serving, name, manifest)
+        version, live = _register(session, serving, name, manifest, dump)
         stack.enter_context(_swept_on_failure(session, version))
         scratch = scratch_session(session, workspace, settings)
         if scratch is not session:
@@ -128,12 +128,17 @@ def drop_restored(session: TargetSession, restored: RestoredVersion) -> None:
     _sweep(session, restored.version)
 
 
-def _dump_of(manifest: Manifest) -> DumpEntry:
+def _dump_of(manifest: Manifest, serving: str) -> DumpEntry:
     if manifest.dump is None:
         raise BackupError(
             f"the backup of run {manifest.run_id} has no dump: there was nothing to dump",
             next_step="restore its source: name the .db file of the backup",
             kind="backup-empty",
+        )
+    if manifest.dump.schema != serving:
+        raise UsageError(
+            f"the dump is one of schema {manifest.dump.schema}, not of {serving}",
+            next_step=f"give --set serving_schema={manifest.dump.schema}",
         )
     return manifest.dump
 
@@ -150,7 +155,9 @@ def _file_check(manifest: Manifest, dump: DumpEntry, reporter: Reporter) -> Chec
     return Check("dump read back", Verdict.PASSED, f"{dump.file.bytes} bytes, MD5 {dump.file.md5}", "the manifest's")
 
 
-def _register(session: TargetSession, serving: str, name: str | None, manifest: Manifest) -> tuple[str, str | None]:
+def _register(
+    session: TargetSession, serving: str, name: str | None, manifest: Manifest, dump: DumpEntry
+) -> tuple[str, str | None]:
     """Enter the version as loading, so that whoever comes after a crash knows whose it is."""
     if name is not None and (len(name.encode()) > _LONGEST_NAME or name == serving or name.startswith("pg_")):
         raise UsageError(
@@ -162,6 +169,7 @@ def _register(session: TargetSession, serving: str, name: str | None, manifest: 
         if registry.get_version(connection, version) is not None or build.schema_exists(connection, version):
             raise UsageError(f"there is already a {version} in the target", next_step="name another with --as")
         live = registry.live_version(connection, serving)
+        dumped = registry.get_version(connection, dump.version) if dump.version is not None else None
         registry.add_version(
             connection,
             version,
@@ -169,8 +177,11 @@ def _register(session: TargetSession, serving: str, name: str | None, manifest: 
             status=registry.VersionStatus.LOADING,
             created_by=operator(),
             run_id=manifest.run_id,
+            source_name=dumped.source_name if dumped else None,
+            source_md5=dumped.source_md5 if dumped else None,
+            score=dumped.score if dumped else None,
             loaded_now=False,
-            note=f"restored from the dump that run {manifest.run_id} took on {manifest.created:%Y-%m-%d %H:%M} UTC",
+            note=f"{dump.version or 'what was live'}, restored from the dump that run {manifest.run_id} took",
         )
         connection.commit()
     return version, live.version if live else None

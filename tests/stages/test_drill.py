@@ -24,6 +24,7 @@ from sdetl_engine import (
     open_session,
 )
 from tests.migrating import TICKETS, migrate, rows_of, schemas_of
+from tests.test_cli import sdetl
 
 MakeSource = Callable[[str], Path]
 SETTINGS = ("health.start_free_bytes=0", "health.min_free_bytes=0")
@@ -156,3 +157,19 @@ def test_what_a_killed_drill_left_is_swept_by_the_next(sqlite_file: MakeSource, 
     assert left.runner.deployment.version not in schemas_of(database)
     assert schemas_of(database) == {"sdetl"}
     assert not (tmp_path / "w" / "drill-dead").exists()
+
+
+def test_a_drill_on_the_command_line(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    words = ("drill", str(sqlite_file(TICKETS)), "--target", database, "--fault", "dropped-table")
+    asked = sdetl(*words, workspace=tmp_path / "w")
+    assert (asked.returncode, asked.stdout) == (3, "")
+    assert schemas_of(database) == set()
+    done = sdetl(*words, "--yes", "--json", workspace=tmp_path / "w")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["passed"], document["within_budget"], document["faults"]) == (True, True, ["dropped-table"])
+    late = sdetl(*words, "--yes", "--budget", "0.001", workspace=tmp_path / "w")
+    assert late.returncode == 4
+    assert "THE DRILL DID NOT PASS" in late.stdout
+    assert "earlier drills" in late.stdout
+    assert sdetl(*words, "--fault", "flood", workspace=tmp_path / "w").returncode == 2

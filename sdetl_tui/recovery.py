@@ -1,0 +1,176 @@
+"""``sdetl drill``, ``restore`` and ``backup verify``: the way back on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdetl_engine import (
+    ExitCode,
+    Fault,
+    FoundBackup,
+    GateStopped,
+    Runner,
+    SdetlError,
+    UsageError,
+    drill,
+    drop_restored,
+    find_backup,
+    make_restored_live,
+    open_session,
+    restore_beside,
+    restore_source,
+    rollback_command,
+    verify_backup,
+)
+from sdetl_tui import show, show_recovery
+from sdetl_tui.narration import stderr_console
+from sdetl_tui.options import JsonOption, SetOption, TargetOption, WorkspaceOption, YesOption, settings_of, workspace_of
+from sdetl_tui.telling import Teller
+
+CarryOut = Callable[[Runner, bool, bool], None]
+BackupArgument = Annotated[
+    str,
+    typer.Argument(metavar="BACKUP", help="A run's id, or the .dump or .db file of a backup.", show_default=False),
+]
+
+
+def drill_command(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="What to drill with; else the newest run's cleaned copy, or demo data.", show_default=False
+        ),
+    ] = None,
+    target: TargetOption = None,
+    fault: Annotated[
+        list[Fault] | None, typer.Option("--fault", help="What to break; may be repeated.  All, when left out.")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget", metavar="SECONDS", help="The most a rollback may take (drill.rto_seconds).", min=0.001
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    set_: SetOption = None,
+    yes: YesOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Rehearse cutover, faults, rollback and restore in a schema of its own, timed; exit 4 when it does not hold."""
+    settings, space = settings_of(None, set_), workspace_of(workspace)
+    with open_session(space, target or show.target_of_environment(), settings) as session:
+        faults = tuple(fault or Fault)
+        show.agree(
+            f"rehearse in {session.target.describe()}: load two versions into {settings.serving_schema}_drill, break "
+            f"{', '.join(faults)}, go back, restore, and drop it all again",
+            yes=yes,
+        )
+        with Teller(stderr_console(), "sdetl drill again") as teller:
+            result = drill(space, session, settings, teller, source=source, faults=faults, budget_seconds=budget)
+    show_recovery.drilled(result, as_json=json_)
+    raise typer.Exit(int(ExitCode.DONE if result.passed else ExitCode.VALIDATION))
+
+
+def backup_verify_command(
+    backup: BackupArgument,
+    target: TargetOption = None,
+    workspace: WorkspaceOption = None,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Prove a backup: read its files back, restore its dump into a scratch database, compare every digest.
+
+    The scratch database is made in the embedded server, or in the target that is named; exit 4 when anything differs.
+    """
+    settings, space = settings_of(None, set_), workspace_of(workspace)
+    found = find_backup(space, backup)
+    with (
+        open_session(space, target or "embedded", settings) as session,
+        Teller(stderr_console(), "verify it again") as teller,
+    ):
+        result = verify_backup(space, session, settings, teller, found)
+    show_recovery.verified(result, as_json=json_)
+    raise typer.Exit(int(ExitCode.DONE if result.passed else ExitCode.VALIDATION))
+
+
+def restore_command(carry_out: CarryOut) -> Callable[..., None]:
+    """``sdetl restore``; ``carry_out`` runs a checklist, which is how a source's backup comes back."""
+
+    def restore(
+        backup: BackupArgument,
+        target: TargetOption = None,
+        name: Annotated[
+            str | None, typer.Option("--as", metavar="NAME", help="What to call the version.", show_default=False)
+        ] = None,
+        workspace: WorkspaceOption = None,
+        set_: SetOption = None,
+        yes: YesOption = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Bring a backup back beside what is live, prove it, and switch it in when that is agreed to.
+
+        The .dump of a run holds what was live when the run began; its .db goes through the checklist again.
+        """
+        space = workspace_of(workspace)
+        found = find_backup(space, backup)
+        target = target or show.target_of_environment()
+        if found.only == "source" or (found.only is None and found.manifest.dump is None):
+            _refuse_name(name)
+            plan = found.manifest.folder.parent / "plan.toml"
+            settings = settings_of(plan if plan.exists() else None, set_)
+            with Teller(stderr_console(), "restore it again") as teller:
+                runner = restore_source(space, found, target, settings, teller)
+            carry_out(runner, yes, json_)
+        else:
+            _restore_dump(space.root, found, target, name, set_, yes=yes, as_json=json_)
+
+    return restore
+
+
+def _restore_dump(
+    space_root: Path,
+    found: FoundBackup,
+    target: str,
+    name: str | None,
+    assignments: list[str] | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    settings, space = settings_of(None, assignments), workspace_of(space_root)
+    serving = settings.serving_schema
+    if not sys.stdin.isatty():
+        show.agree(f"restore {found.named} and make it live in {serving}", yes=yes)
+    with open_session(space, target, settings) as session:
+        with Teller(stderr_console(), "restore it again") as teller:
+            restored = restore_beside(space, session, settings, teller, found, name=name)
+        try:
+            show_recovery.restored_beside(stderr_console(), restored)
+            instead = f" instead of {restored.expected_live}" if restored.expected_live else ""
+            show.agree(f"make {restored.version} live in {serving}{instead}", yes=yes)
+        except (GateStopped, KeyboardInterrupt, typer.Abort):
+            drop_restored(session, restored)
+            raise
+        with Teller(stderr_console(), "see sdetl versions, then restore it again") as teller:
+            try:
+                done = make_restored_live(session, settings, teller, restored)
+            except SdetlError:
+                with contextlib.suppress(SdetlError):  # one that went live all the same is not dropped
+                    drop_restored(session, restored)
+                raise
+        back = rollback_command(session.spoken, space.root, serving) if done.previous_version else None
+    show_recovery.restored(done, back, as_json=as_json)
+
+
+def _refuse_name(name: str | None) -> None:
+    if name is not None:
+        raise UsageError(
+            "a source that is restored goes through the checklist, and its version is named after that run",
+            next_step="leave --as out",
+        )

@@ -1,0 +1,89 @@
+"""Drills, restores and proved backups on stdout: for people, or as one JSON document."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from sdetl_engine import Check, DrillResult, RestoredVersion, RestoreResult, VerifiedBackup
+from sdetl_tui.show import emit, emit_json, jsonable, new_table
+from sdetl_tui.text import literal, plain
+
+
+def drilled(result: DrillResult, *, as_json: bool) -> None:
+    """Every step, the rollback against its budget, and how earlier drills did."""
+    if as_json:
+        document = jsonable(dataclasses.asdict(result))
+        emit_json({**document, "within_budget": result.within_budget, "exit_code": 0 if result.passed else 4})
+        return
+    table = new_table("step", "", "seconds", "what was seen")
+    for step in result.steps:
+        table.add_row(step.name, str(step.status), f"{step.seconds:.2f}", literal(step.detail))
+    emit(table)
+    emit("the drill passed" if result.passed else "THE DRILL DID NOT PASS")
+    if result.rto_seconds is not None:
+        emit(f"slowest rollback {result.rto_seconds:.3f} s, budget {result.budget_seconds:g} s")
+    if result.restore_seconds is not None:
+        emit(f"backup restored and live in {result.restore_seconds:.2f} s")
+    for name in result.left_behind:
+        emit(f"left behind: {plain(name)}")
+    if result.earlier:
+        earlier = new_table("earlier drills", "", "rollback", "restore", "PostgreSQL", "by")
+        for one in result.earlier:
+            earlier.add_row(
+                f"{one.at:%Y-%m-%d %H:%M} UTC",
+                "passed" if one.passed else "failed",
+                _seconds(one.rollback_seconds),
+                _seconds(one.restore_seconds),
+                str(one.server_version),
+                literal(one.who),
+            )
+        emit(earlier)
+
+
+def verified(result: VerifiedBackup, *, as_json: bool) -> None:
+    """What was compared, and what came of it."""
+    if as_json:
+        document = jsonable(dataclasses.asdict(result))
+        emit_json({**document, "passed": result.passed, "exit_code": 0 if result.passed else 4})
+        return
+    _checks(result.checks)
+    word = "is proved" if result.passed else "is NOT proved"
+    emit(f"the backup of run {result.run_id} in {plain(result.folder)} {word} ({result.seconds:.1f} s)")
+
+
+def restored_beside(console: Console, restored: RestoredVersion) -> None:
+    """Before anybody is asked: what stands beside the live version now."""
+    for check in restored.checks:
+        console.print(literal(f"{check.name}: {check.verdict}, {check.measured}"), soft_wrap=True)
+
+
+def restored(done: RestoreResult, back: str | None, *, as_json: bool) -> None:
+    """What is live now, and the way back."""
+    if as_json:
+        emit_json(
+            {**jsonable(dataclasses.asdict(done)), **({"rollback_command": back} if back else {}), "exit_code": 0}
+        )
+        return
+    _checks(done.checks)
+    emit(
+        f"{plain(done.live_version)} is live: {sum(done.rows.values()):,} rows in {len(done.rows)} tables, restored in "
+        f"{done.restore_seconds:.1f} s, readers waited at most {done.lock_seconds:.3f} s"
+    )
+    if done.not_there:
+        emit(f"what readers had before and have not now: {plain(', '.join(done.not_there))}")
+    if back is not None:
+        emit(f"to go back: {plain(back)}")
+
+
+def _checks(checks: Sequence[Check]) -> None:
+    table = new_table("compared", "", "found")
+    for check in checks:
+        table.add_row(literal(check.name), str(check.verdict), literal(check.measured))
+    emit(table)
+
+
+def _seconds(seconds: float | None) -> str:
+    return f"{seconds:.3f} s" if seconds is not None else ""
