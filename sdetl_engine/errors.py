@@ -18,6 +18,7 @@ columns, never a row's content and never a connection string.
 
 from __future__ import annotations
 
+import copyreg
 import enum
 
 from sdetl_engine.findings import StageResult
@@ -56,6 +57,10 @@ class SdetlError(Exception):
         self.left_behind = left_behind
         if kind is not None:
             self.kind = kind
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Pickling would call __init__ with the message alone.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def as_json(self) -> dict[str, str]:
         """The ``error`` object of ``sdetl run --json``."""

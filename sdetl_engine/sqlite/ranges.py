@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-import threading
 from collections.abc import Mapping
 
 from sdetl_engine.sqlite.open import quote
@@ -13,8 +12,8 @@ from sdetl_engine.values.schema import Table
 
 _FIRST_CHUNK = 1024
 _SMALLEST_CHUNK = 64
-_LARGEST_CHUNK = 32_768
-_CHUNK_BYTES = 4 * 1024**2
+_LARGEST_CHUNK = 8192
+_CHUNK_BYTES = 2 * 1024**2
 _COPY = "temp.sdetl_rows"
 
 
@@ -49,32 +48,27 @@ def locate(connection: sqlite3.Connection, table: Table) -> Rows:
 
 
 class Ranges:
-    """Hands out the rows in chunks, in order, to any thread.  Chunks grow until they carry enough bytes."""
+    """Hands out the rows in chunks, in order.  Chunks grow until they carry enough bytes."""
 
     def __init__(self, connection: sqlite3.Connection, rows: Rows) -> None:
         self._connection = connection
         self._rows = rows
         self._next = rows.low
-        self._lock = threading.Lock()
         self._size = _FIRST_CHUNK
 
     def take(self) -> tuple[int, int, int] | None:
         """The next chunk: first and last rowid, and how many rows; None at the end."""
-        with self._lock:
-            if self._next is None or self._rows.high is None or self._next > self._rows.high:
-                return None
-            rowid, low = self._rows.rowid, self._next
-            some = f"SELECT {rowid} AS r FROM {self._rows.table} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT ?"
-            high, count = self._connection.execute(
-                f"SELECT max(r), count(*) FROM ({some})", (low, self._size)
-            ).fetchone()
-            self._next = high + 1 if count else None
-            return (low, high, count) if count else None
+        if self._next is None or self._rows.high is None or self._next > self._rows.high:
+            return None
+        rowid, low = self._rows.rowid, self._next
+        some = f"SELECT {rowid} AS r FROM {self._rows.table} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT ?"
+        high, count = self._connection.execute(f"SELECT max(r), count(*) FROM ({some})", (low, self._size)).fetchone()
+        self._next = high + 1 if count else None
+        return (low, high, count) if count else None
 
     def adapt(self, carried: int) -> None:
         """Learn from the bytes of text that a chunk brought."""
-        with self._lock:
-            if carried > 2 * _CHUNK_BYTES:
-                self._size = max(_SMALLEST_CHUNK, self._size // 2)
-            elif carried < _CHUNK_BYTES // 2:
-                self._size = min(_LARGEST_CHUNK, self._size * 2)
+        if carried > 2 * _CHUNK_BYTES:
+            self._size = max(_SMALLEST_CHUNK, self._size // 2)
+        elif carried < _CHUNK_BYTES // 2:
+            self._size = min(_LARGEST_CHUNK, self._size * 2)

@@ -1,24 +1,24 @@
 """The full scan: every value of every column of a table, counted, in one pass and in constant memory.
 
-The table is cut into chunks of rows; two threads ask SQLite about one chunk each (``sqlite.chunk``), on connections of
-their own, and add up the answers (``sqlite.column``).  SQLite computes without Python's lock, so both cores work.
+The table is cut into chunks of rows; SQLite is asked about one chunk after the other (``sqlite.chunk``), and the answers
+are added up (``sqlite.column``).  The columns of a large table are shared out among processes, each of which reads the
+table for its own: columns know nothing of each other, so the facts are the same either way.
 """
 
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import sqlite3
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sdetl_engine.errors import SourceError
 from sdetl_engine.events import Reporter
+from sdetl_engine.processes import Processes
 from sdetl_engine.profiling.facts import ColumnFacts, TableFacts
 from sdetl_engine.sqlite.chunk import Chunks, Mode, Question
 from sdetl_engine.sqlite.column import ColumnScan
@@ -26,7 +26,8 @@ from sdetl_engine.sqlite.fits import register_functions, text_codec
 from sdetl_engine.sqlite.keys import check_key, check_relation, duplicate_rows, relation_overlap
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.ranges import Ranges, locate
-from sdetl_engine.sqlite.sample import estimate_distinct, iterate_sample
+from sdetl_engine.sqlite.sample import estimate_distinct, iterate_sample, rowid_name
+from sdetl_engine.sqlite.shares import shared_out
 from sdetl_engine.sqlite.tally import FEW
 from sdetl_engine.sqlite.witnesses import WitnessSearch
 from sdetl_engine.values.schema import Table
@@ -34,14 +35,11 @@ from sdetl_engine.values.types import DATE_KINDS, Kind
 
 __all__ = ["check_key", "check_relation", "relation_overlap", "scan_table"]
 
-THREADS = 2
-ONE_THREAD_ROWS = 20_000
 EXACT_DISTINCT_ROWS = 30_000
 """Different values are counted up to this many rows, and estimated from a sample beyond."""
 _SAMPLED_ROWS = 10_000
 _SAMPLED_VALUES = 1_000_000
 _SEED = 1
-_POLL_SECONDS = 0.1
 _TELLING_COLUMNS = 3
 _TELLING_LENGTH = 60
 _NUMBERS = frozenset({Kind.INTEGER, Kind.DOUBLE, Kind.NUMERIC})
@@ -71,14 +69,19 @@ def scan_table(
         for c in table.columns
         if columns is None or c.name in columns
     ]
+    scan = functools.partial(_scan_columns, path, table, evidence_rows=evidence_rows, now=now)
     try:
-        with contextlib.ExitStack() as stack:
-            scan = _Scan(stack, path, table, reporter, now)
-            scans = [scan.column(one, evidence_rows) for one in asked]
-            scan.run(scans)
-            facts = tuple(scan.facts(column) for column in scans)
-            duplicates = scan.duplicates(facts) if columns is None else 0
-            return TableFacts(table.name, scan.rows_done, facts, duplicate_rows=duplicates)
+        shares = _shares(path, table, asked)
+        if len(shares) > 1:
+            with Processes([functools.partial(scan, share) for share in shares], reporter) as processes:
+                parts = processes.results()
+        else:
+            parts = [scan(share, reporter=reporter) for share in shares]
+        found = {facts.column: facts for _, part in parts for facts in part}
+        facts = tuple(found[one.name] for one in asked)
+        rows = parts[0][0]
+        duplicates = _duplicates(path, table, facts, reporter) if columns is None and rows > 1 else 0
+        return TableFacts(table.name, rows, facts, duplicate_rows=duplicates)
     except sqlite3.Error as error:
         # An interrupted statement is how a wish to stop looks from here.
         reporter.check()
@@ -97,6 +100,41 @@ class _Asked:
     day_first: bool | None
 
 
+def _shares(path: Path, table: Table, asked: Sequence[_Asked]) -> list[list[_Asked]]:
+    """The columns shared out among as many processes as are worth their start; one share for this process otherwise.
+
+    A table without rowids is copied to be scanned, which more than one process would do again.
+    """
+    if rowid_name(table) is None:
+        return [list(asked)]
+    with contextlib.closing(open_readonly(path)) as connection:
+        return shared_out(connection, table, [(one, one.name, _costs(one.kind)) for one in asked])
+
+
+def _costs(kind: Kind) -> float:
+    """What a value of that kind costs, beside what its length costs: a number is 1."""
+    return 1 if kind in _NUMBERS else 3
+
+
+def _scan_columns(
+    path: Path, table: Table, asked: Sequence[_Asked], *, evidence_rows: int, now: datetime, reporter: Reporter
+) -> tuple[int, tuple[ColumnFacts, ...]]:
+    """The number of rows, and the facts of some columns."""
+    with contextlib.ExitStack() as stack:
+        scan = _Scan(stack, path, table, reporter, now)
+        scans = [scan.column(one, evidence_rows) for one in asked]
+        scan.run(scans)
+        return scan.rows_done, tuple(scan.facts(column) for column in scans)
+
+
+def _duplicates(path: Path, table: Table, facts: Sequence[ColumnFacts], reporter: Reporter) -> int:
+    """Rows equal to an earlier one in every column; told apart by the columns with the most different values."""
+    short = [f for f in facts if f.total_length <= _TELLING_LENGTH * max(1, f.texts + f.blobs)] or list(facts)
+    telling = sorted(short, key=lambda f: -f.distinct)[:_TELLING_COLUMNS]
+    with contextlib.closing(open_readonly(path)) as connection, reporter.interrupting(connection.interrupt):
+        return duplicate_rows(connection, table, [f.column for f in telling]) if telling else 0
+
+
 class _Scan:
     """One table being scanned: its connections, and where its rows are."""
 
@@ -108,8 +146,6 @@ class _Scan:
         self._rows = locate(self._main, table)
         self._codec = text_codec(self._main)
         self._marks: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
         self.rows_done = 0
 
     def column(self, asked: _Asked, evidence_rows: int) -> ColumnScan:
@@ -126,14 +162,20 @@ class _Scan:
 
     def run(self, scans: Sequence[ColumnScan]) -> None:
         """Send every chunk of the table through every column."""
-        ranges = Ranges(self._open_for_rows(), self._rows)
-        threads = 1 if self._rows.is_copy or self._rows.total <= ONE_THREAD_ROWS else THREADS
-        workers = [self._open_for_rows() for _ in range(threads)]
-        with concurrent.futures.ThreadPoolExecutor(threads, "scan") as pool:
-            try:
-                self._watch([pool.submit(self._work, connection, ranges, scans) for connection in workers])
-            finally:
-                self._stop.set()
+        within = f"{self._rows.rowid} BETWEEN :low AND :high"
+        limit = self._now.astimezone(UTC) + timedelta(days=1)
+        chunks = Chunks(self._main, self._rows.table, within, self._codec, self._marks, limit)
+        ranges = Ranges(self._main, self._rows)
+        while (taken := ranges.take()) is not None:
+            low, high, count = taken
+            answers = chunks.ask([scan.question for scan in scans], low, high)
+            for scan, answer in zip(scans, answers, strict=True):
+                few = chunks.numbers(scan.question, FEW, low, high) if scan.wants_numbers(answer) else set()
+                scan.add(answer, few, count, low, high)
+            self.rows_done += count
+            ranges.adapt(sum(answer.carried for answer in answers))
+            self._reporter.progress(f"profile {self._table.name}", self.rows_done, self._rows.total)
+            self._reporter.check()
 
     def facts(self, scan: ColumnScan) -> ColumnFacts:
         """The facts of one column, its witnesses looked up."""
@@ -142,22 +184,11 @@ class _Scan:
         found = WitnessSearch(self._main, self._rows, self._codec, self._marks).of_column(scan)
         return scan.facts(self._table.name, distinct=distinct, distinct_is_exact=is_exact, witnesses=found)
 
-    def duplicates(self, facts: Sequence[ColumnFacts]) -> int:
-        """Rows equal to an earlier one in every column; told apart by the columns with the most different values."""
-        if self._rows.total < 2 or not facts:
-            return 0
-        short = [f for f in facts if f.total_length <= _TELLING_LENGTH * max(1, f.texts + f.blobs)] or list(facts)
-        telling = sorted(short, key=lambda f: -f.distinct)[:_TELLING_COLUMNS]
-        return duplicate_rows(self._main, self._table, [f.column for f in telling])
-
     def _open(self) -> sqlite3.Connection:
         connection = self._stack.enter_context(contextlib.closing(open_readonly(self._path)))
         self._stack.enter_context(self._reporter.interrupting(connection.interrupt))
         register_functions(connection)
         return connection
-
-    def _open_for_rows(self) -> sqlite3.Connection:
-        return self._main if self._rows.is_copy else self._open()
 
     def _bind(self, mark: str) -> str:
         """The name of the parameter that carries a mark."""
@@ -167,39 +198,6 @@ class _Scan:
         name = f"mark{len(self._marks)}"
         self._marks[name] = mark
         return name
-
-    def _work(self, connection: sqlite3.Connection, ranges: Ranges, scans: Sequence[ColumnScan]) -> None:
-        """Take chunks until there are none: the body of a thread."""
-        within = f"{self._rows.rowid} BETWEEN :low AND :high"
-        limit = self._now.astimezone(UTC) + timedelta(days=1)
-        chunks = Chunks(connection, self._rows.table, within, self._codec, self._marks, limit)
-        while not self._stop.is_set():
-            taken = ranges.take()
-            if taken is None:
-                return
-            low, high, count = taken
-            answers = chunks.ask([scan.question for scan in scans], low, high)
-            numbers = [
-                chunks.numbers(scan.question, FEW, low, high) if scan.wants_numbers(answer) else set()
-                for scan, answer in zip(scans, answers, strict=True)
-            ]
-            with self._lock:
-                for scan, answer, few in zip(scans, answers, numbers, strict=True):
-                    scan.add(answer, few, count, low, high)
-                self.rows_done += count
-            ranges.adapt(sum(answer.carried for answer in answers))
-
-    def _watch(self, futures: Sequence[concurrent.futures.Future[None]]) -> None:
-        """Wait for the threads; tell progress, and stop them when somebody asks to."""
-        waiting = set(futures)
-        while waiting:
-            done, waiting = concurrent.futures.wait(
-                waiting, _POLL_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            self._reporter.progress(f"profile {self._table.name}", self.rows_done, self._rows.total)
-            self._reporter.check()
-            for future in done:
-                future.result()
 
     def _distinct(self, scan: ColumnScan) -> tuple[int, bool]:
         """How many different values, and whether that is counted or estimated."""

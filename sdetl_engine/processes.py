@@ -1,0 +1,150 @@
+"""Jobs in processes of their own, for reading that would keep one core busy for seconds.
+
+Threads do not help there: Python's lock and the one of SQLite's memory allocator are shared by all of them.  A process
+is started for one job, opens its files itself, and is ended when the job is no longer wanted or its parent is gone.
+It imports only what the job names, never the caller's program, so that a script needs no guard against it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from sdetl_engine.errors import ResourceError
+from sdetl_engine.events import Reporter
+
+Result = TypeVar("Result")
+
+MOST = 2
+"""Jobs that are worth starting side by side: each takes some 50 MB, and the client is to stay under 200."""
+_PROGRAM = Path(__file__).with_name("process_main.py")
+_POLL_SECONDS = 0.1
+
+
+def useful() -> int:
+    """How many jobs can really run side by side here, 1 to `MOST`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST)
+
+
+class Processes(Generic[Result]):
+    """Jobs at work side by side, as a context manager; leaving it ends those that still run.
+
+    A job is a ``functools.partial`` of a function at the top level of a module, called with ``reporter`` besides.  It
+    and its result are pickled.  What the job tells ``reporter`` is told to the caller's; it need not look for a wish to
+    stop, since its process is then ended.
+    """
+
+    def __init__(self, jobs: Sequence[functools.partial[Result]], reporter: Reporter) -> None:
+        self._jobs = jobs
+        self._reporter = reporter
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Processes[Result]:
+        try:
+            for job in self._jobs:
+                self._workers.append(_Worker(job))
+        except OSError as error:
+            self._end()
+            raise ResourceError(
+                f"no further process can be started: {error.strerror}",
+                next_step="end other programs or raise the limit of processes, then continue with --resume",
+            ) from None
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def results(self) -> list[Result]:
+        """What the jobs return, in their order.  Raises what the first of them raised; ResourceError when one was
+        killed; Cancelled."""
+        waiting = {worker.connection: worker for worker in self._workers}
+        while waiting:
+            for ready in wait(list(waiting), _POLL_SECONDS):
+                assert isinstance(ready, Connection)
+                if waiting[ready].listen(self._reporter):
+                    del waiting[ready]
+                self._tell_progress()
+            self._reporter.check()
+        return [worker.result for worker in self._workers]
+
+    def _tell_progress(self) -> None:
+        """Tell how far the slowest is."""
+        heard = [worker.progress for worker in self._workers]
+        known = [progress for progress in heard if progress is not None]
+        if len(known) == len(heard):
+            self._reporter.progress(*min(known, key=lambda progress: progress[1]))
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            worker.end()
+
+
+class _Worker:
+    """One process and the line to it."""
+
+    def __init__(self, job: functools.partial[Any]) -> None:
+        self.connection, theirs = Pipe()
+        self.result: Any = None
+        self.progress: tuple[str, int, int | None, str] | None = None
+        with theirs:
+            self._process = subprocess.Popen(
+                # Without site and the user's folder: the import path is the caller's own, and comes over the line.
+                [sys.executable, "-S", "-P", str(_PROGRAM), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Ctrl-C and a closed terminal are the caller's business.
+                start_new_session=True,
+            )
+        self.connection.send([os.path.abspath(folder) for folder in sys.path])
+        self.connection.send_bytes(pickle.dumps(job))
+
+    def listen(self, reporter: Reporter) -> bool:
+        """Take one message; True when it was the last."""
+        try:
+            what, content = self.connection.recv()
+        except (EOFError, ConnectionError):
+            raise self._died() from None
+        if what == "progress":
+            self.progress = content
+        elif what == "event":
+            _tell(reporter, content)
+        elif what == "raised":
+            raise content
+        else:
+            self.result = content
+            return True
+        return False
+
+    def end(self) -> None:
+        """End the process if it still runs, and wait until it is gone."""
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _died(self) -> ResourceError:
+        code = self._process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return ResourceError(
+            f"a process of sdetl ended before its job was done ({how})",
+            next_step="see whether memory ran out (the kernel then kills processes), then continue with --resume",
+            kind="process",
+        )
+
+
+def _tell(reporter: Reporter, content: tuple[str, str, str, Mapping[str, object]]) -> None:
+    name, message, level, context = content
+    reporter.event(name, message, level=level, **context)

@@ -1,0 +1,110 @@
+"""Jobs in processes of their own: what they return, raise and tell, and how they end."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sdetl_engine.errors import Cancelled, ResourceError, SourceError, ValidationFailed
+from sdetl_engine.events import RecordingReporter, Reporter, SilentReporter
+from sdetl_engine.processes import Processes
+
+ROOT = Path(__file__).parent.parent
+
+
+def double(number: int, *, reporter: Reporter) -> int:
+    reporter.event("Doubled", "a number was doubled", number=number)
+    return 2 * number
+
+
+def fail(*, reporter: Reporter) -> None:
+    raise SourceError("the file t.db is damaged", next_step="get it again", kind="source-malformed")
+
+
+def say_where(*, reporter: Reporter) -> tuple[int, bool]:
+    return os.getpid(), "sdetl_engine.engine" in sys.modules
+
+
+def sleep(folder: Path, *, reporter: Reporter) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def die(*, reporter: Reporter) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(*jobs: functools.partial[Any], reporter: SilentReporter | None = None) -> list[Any]:
+    with Processes(jobs, reporter or SilentReporter()) as processes:
+        return processes.results()
+
+
+def pids(folder: Path, count: int) -> list[int]:
+    for _ in range(200):
+        if len(found := [int(p.name) for p in folder.iterdir()]) == count:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("the jobs did not start")
+
+
+def test_results_come_in_the_order_of_the_jobs() -> None:
+    reporter = RecordingReporter()
+    assert run(*(functools.partial(double, n) for n in (1, 2)), reporter=reporter) == [2, 4]
+    assert sorted(event.context["number"] for event in reporter.events) == [1, 2]  # type: ignore[type-var]
+
+
+def test_a_job_runs_elsewhere_and_imports_only_what_it_names() -> None:
+    with Processes([functools.partial(say_where)], SilentReporter()) as processes:
+        ((pid, has_whole_engine),) = processes.results()
+    assert pid != os.getpid()
+    assert not has_whole_engine
+
+
+def test_an_error_arrives_as_it_was_raised() -> None:
+    with pytest.raises(SourceError, match=r"t\.db is damaged") as caught:
+        run(functools.partial(fail))
+    assert (caught.value.kind, caught.value.next_step) == ("source-malformed", "get it again")
+
+
+def test_a_killed_process_is_told() -> None:
+    with pytest.raises(ResourceError, match="SIGKILL"):
+        run(functools.partial(die))
+
+
+def test_a_wish_to_stop_ends_the_jobs_at_once(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        run(*[functools.partial(sleep, tmp_path)] * 2, reporter=RecordingReporter(cancel_at_check=10))
+    assert time.monotonic() - began < 10
+    assert not any(psutil.pid_exists(pid) for pid in pids(tmp_path, 2))
+
+
+def test_a_killed_parent_leaves_nobody_behind(tmp_path: Path) -> None:
+    script = (
+        "import functools, pathlib; from tests.test_processes import sleep, run\n"
+        f"run(functools.partial(sleep, pathlib.Path({str(tmp_path)!r})))"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as parent:
+        (job,) = (psutil.Process(pid) for pid in pids(tmp_path, 1))
+        parent.kill()
+    psutil.wait_procs([job], timeout=10)
+    assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
+
+
+def test_every_error_survives_the_way() -> None:
+    import pickle
+
+    error = pickle.loads(pickle.dumps(ValidationFailed("rows differ", next_step="look", left_behind="a schema")))
+    assert (error.message, error.next_step, error.left_behind, str(error)) == (
+        *("rows differ", "look", "a schema"),
+        "rows differ",
+    )
