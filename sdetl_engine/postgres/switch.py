@@ -2,7 +2,11 @@
 
 Measured under six readers with tables locked in name order and a ``lock_timeout`` under PostgreSQL's
 ``deadlock_timeout``: no torn read, no reader killed.  Renames alone gave torn single-statement reads.
-What a lost connection leaves unknown is settled by ``pg_xact_status``, never guessed.
+
+The work is in two parts.  Nobody waits for the first: both renames, which only this transaction sees, and everything
+that belongs to the serving schema given to the new version.  Under the locks: what is bound to the tables put up
+again, both sides compared, the readers tried, the registry, the commit.  What a lost connection leaves unknown is
+settled by ``pg_xact_status``, never guessed.
 """
 
 from __future__ import annotations
@@ -10,17 +14,28 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from sdetl_engine.errors import TargetError
+from sdetl_engine.errors import SdetlError, TargetError
 from sdetl_engine.events import Reporter
-from sdetl_engine.postgres import carry, registry
+from sdetl_engine.postgres import registry
+from sdetl_engine.postgres.carry import Carried
+from sdetl_engine.postgres.carry.belongings import Belongings, give
+from sdetl_engine.postgres.carry.bound import Bound, read_bound
+from sdetl_engine.postgres.carry.changes import Changes
+from sdetl_engine.postgres.carry.publications import withdraw
+from sdetl_engine.postgres.carry.readers import readings, try_reading
+from sdetl_engine.postgres.carry.rebinding import Rebinding, cannot_carry
+from sdetl_engine.postgres.commit import was_committed
 from sdetl_engine.postgres.connect import statement_error
+from sdetl_engine.postgres.waiting import oldest_snapshot, who_blocks
 from sdetl_engine.settings import CutoverSettings
+
+_REFUSED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +51,8 @@ class SwitchOrder:
     action: str
     who: str
     run_id: str | None = None
+    guard: Callable[[psycopg.Connection[Any], str], None] | None = None
+    """Looks at the version's schema under its lock, before anybody waits; raises SdetlError to refuse the switch."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +64,7 @@ class Switched:
     seconds: float
     lock_seconds: float
     attempts: int
-    carried: carry.Carried
+    carried: Carried
 
 
 class _TryAgain(Exception):
@@ -66,85 +83,244 @@ def switch(
 
     ``connect`` opens a session (called again after a lost one).  ``before_commit`` gets the transaction id
     while the outcome is still open, to be written down durably.  Raises TargetError when the switch was not
-    made: the version that was live is then still live, whole.
+    made: the version that was live is then still live, whole.  Raises Cancelled between two attempts.
     """
-    began = time.monotonic()
     connection = connect()
     try:
-        for attempt in range(1, settings.attempts + 1):
-            reporter.check()
-            try:
-                previous, adopted, carried, lock_seconds = _attempt(connection, connect, order, settings, before_commit)
-            except _TryAgain as refused:
-                if time.monotonic() - began > settings.budget_seconds or attempt == settings.attempts:
-                    raise _gave_up(order, str(refused), attempt) from None
-                reporter.event("SwitchRefused", f"attempt {attempt}: {refused}; trying again", level="warning")
-                time.sleep(random.uniform(0.02, 0.02 + min(1.0, 0.05 * attempt)))  # noqa: S311 - jitter, not a secret
-                continue
-            return Switched(previous, adopted, time.monotonic() - began, lock_seconds, attempt, carried)
+        return _Switch(connection, connect, order, settings, reporter).run(before_commit)
     finally:
         connection.close()
-    raise AssertionError("unreachable: the loop returns or raises")
 
 
-def _attempt(
-    connection: psycopg.Connection[Any],
-    connect: Callable[[], psycopg.Connection[Any]],
-    order: SwitchOrder,
-    settings: CutoverSettings,
-    before_commit: Callable[[str], None],
-) -> tuple[str | None, bool, carry.Carried, float]:
-    xid: str | None = None
-    locked_at = time.monotonic()
-    try:
-        _begin(connection, settings)
-        live, has_schema = _check_order(connection, order)
-        _refuse_old_snapshots(connection, order)
-        carried = carry.Carried()
-        if has_schema:
-            carried = carry.carry_over(connection, order.serving_schema, order.to_version)
+class _Switch:
+    """One switch over one connection: attempts until one is committed, or the patience is at its end."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        connect: Callable[[], psycopg.Connection[Any]],
+        order: SwitchOrder,
+        settings: CutoverSettings,
+        reporter: Reporter,
+    ) -> None:
+        self._connection, self._connect = connection, connect
+        self._order, self._settings, self._reporter = order, settings, reporter
+        self._began = time.monotonic()
+        self._attempts = 0
+        self._xid: str | None = None
+
+    def run(self, before_commit: Callable[[str], None]) -> Switched:
+        """Prepare once, then try for the locks; all over again when the first part itself was refused a lock."""
+        try:
+            while True:
+                try:
+                    prepared = _Prepared(self._connection, self._order, self._settings)
+                    prepared.begin()
+                    return self._try_for_locks(prepared, before_commit)
+                except _REFUSED:
+                    self._connection.rollback()
+                    self._pause(who_blocks(self._connection, self._order.serving_schema, ()))
+                    self._connection.rollback()
+        except psycopg.OperationalError as error:
+            if not self._connection.closed and not self._connection.broken:
+                self._connection.rollback()
+                raise statement_error(error, f"making version {self._order.to_version} live") from None
+            raise _not_made(self._order) from None
+        except psycopg.Error as error:
+            self._connection.rollback()
+            raise statement_error(error, f"making version {self._order.to_version} live") from None
+        except BaseException:
+            if not self._connection.closed:
+                self._connection.rollback()
+            raise
+
+    def _try_for_locks(self, prepared: _Prepared, before_commit: Callable[[str], None]) -> Switched:
+        self._connection.execute("SAVEPOINT sdetl_locks")
+        while True:
             locked_at = time.monotonic()
-            _lock_tables(connection, order.serving_schema)
-        previous = _rename(connection, order, live, has_schema)
+            try:
+                prepared.complete()
+            except (*_REFUSED, _TryAgain) as refused:
+                self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
+                self._pause(
+                    str(refused)
+                    if isinstance(refused, _TryAgain)
+                    else who_blocks(self._connection, prepared.previous or "", prepared.bound)
+                )
+                continue
+            self._commit(before_commit)
+            now = time.monotonic()
+            return Switched(
+                prepared.previous,
+                prepared.adopted,
+                now - self._began,
+                now - locked_at,
+                self._attempts + 1,
+                prepared.carried,
+            )
+
+    def _commit(self, before_commit: Callable[[str], None]) -> None:
+        row = self._connection.execute("SELECT pg_current_xact_id()::text").fetchone()
+        assert row is not None
+        xid = str(row[0])
+        before_commit(xid)
+        try:
+            self._connection.commit()
+        except psycopg.OperationalError:
+            if not was_committed(self._connect, xid, self._order.to_version):
+                raise
+
+    def _pause(self, reason: str) -> None:
+        """Wait a little, longer every time and never in step with others.  Raises TargetError when it is enough."""
+        self._attempts += 1
+        spent = time.monotonic() - self._began
+        if spent > self._settings.budget_seconds or self._attempts >= self._settings.attempts:
+            raise _gave_up(self._order, reason, self._attempts)
+        self._reporter.event("SwitchRefused", f"attempt {self._attempts}: {reason}; trying again", level="warning")
+        time.sleep(random.uniform(0.02, 0.02 + min(1.0, 0.05 * self._attempts)))  # noqa: S311 - jitter, not a secret
+        self._reporter.check()
+
+
+class _Prepared:
+    """The transaction of a switch: its first part, for which nobody waits, and its second, under the locks."""
+
+    def __init__(self, connection: psycopg.Connection[Any], order: SwitchOrder, settings: CutoverSettings) -> None:
+        self._connection, self._order, self._settings = connection, order, settings
+        self._changes = Changes(connection)
+        self._before: Belongings | None = None
+        self._wanted: Belongings | None = None
+        self._rebinding: Rebinding | None = None
+        self.previous: str | None = None
+        self.adopted = False
+        self.carried = Carried()
+
+    @property
+    def bound(self) -> tuple[Bound, ...]:
+        """What is bound to the serving schema's objects."""
+        return self._rebinding.bound if self._rebinding is not None else ()
+
+    def begin(self) -> None:
+        """Look, rename, give; nobody but this transaction sees it."""
+        connection, order = self._connection, self._order
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self._settings.lock_timeout_ms}ms"])
+        # Were sdetl stopped while it holds the locks, the server itself must let the readers go.
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
+        # Definitions are read and written with every name qualified.
+        connection.execute("SET LOCAL search_path = ''")
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('sdetl switch', 0))")
+        live, has_schema = _check_order(connection, order)
+        _lock(connection, _tables_of(connection, order.to_version), "SHARE")
+        if order.guard is not None:
+            order.guard(connection, order.to_version)
+        bound: tuple[Bound, ...] = ()
+        if has_schema:
+            self._before = Belongings.read(connection, order.serving_schema)
+            bound = read_bound(connection, order.serving_schema)
+        self._rename(live, has_schema)
+        if self._before is not None:
+            assert self.previous is not None
+            for entry in self._before.published:
+                withdraw(self._changes, dataclasses.replace(entry, schema=self.previous))
+            self._wanted = give(self._changes, self._before, to_new=order.action == "cutover")
+            self._rebinding = Rebinding(self._changes, order.serving_schema, bound)
+            self._rebinding.prepare()
+            self.carried = _carried(self._before, self._wanted, bound)
+
+    def complete(self) -> None:
+        """Lock, put up what is bound, compare, try the readers, enter into the registry.
+
+        Raises _TryAgain or what PostgreSQL raises for a lock, and TargetError when the version must not go live.
+        """
+        connection, order = self._connection, self._order
+        self._refuse_old_snapshots()
+        if self._rebinding is not None and self._before is not None and self._wanted is not None:
+            self._rebinding.take_down()
+            _lock(connection, _tables_of(connection, self.previous or ""), "ACCESS EXCLUSIVE")
+            failures = self._rebinding.put_up()
+            if failures:
+                raise cannot_carry(failures, order.serving_schema)
+            self._compare(self._before, self._wanted, self._rebinding.bound)
+            self._try_readers(self._wanted, self._rebinding.bound)
+        registry.set_live(connection, order.to_version, previous=self.previous)
         registry.record_deployment(
             connection,
             order.action,
             serving_schema=order.serving_schema,
-            from_version=previous,
+            from_version=self.previous,
             to_version=order.to_version,
             who=order.who,
             run_id=order.run_id,
         )
-        xid = _current_xid(connection)
-        before_commit(xid)
-        connection.commit()
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-        connection.rollback()
-        raise _TryAgain(_who_blocks(connection, order.serving_schema)) from None
-    except psycopg.OperationalError:
-        if xid is None or not _was_committed(connect, xid):
+
+    def _rename(self, live: registry.Version | None, has_schema: bool) -> None:
+        order = self._order
+        if has_schema:
+            self.previous = live.version if live else order.adopt_as
+            self.adopted = live is None
+            if live is None:
+                registry.add_version(
+                    self._connection,
+                    self.previous,
+                    serving_schema=order.serving_schema,
+                    status=registry.VersionStatus.RETIRED,
+                    created_by=order.who,
+                    loaded_now=False,
+                    note="was in the serving schema before sdetl; taken over at the first cutover",
+                )
+            self._changes.run(_renaming(order.serving_schema, self.previous))
+        self._changes.run(_renaming(order.to_version, order.serving_schema))
+
+    def _refuse_old_snapshots(self) -> None:
+        """A REPEATABLE READ session older than the load would see the new version empty."""
+        reader = oldest_snapshot(self._connection, self._order.to_version)
+        if reader is not None:
+            raise _TryAgain(f"{reader} reads from a moment before the load and would see the new version empty")
+
+    def _compare(self, before: Belongings, wanted: Belongings, bound: Sequence[Bound]) -> None:
+        """Both sides, read again: what was given is there, and nobody has changed what it was taken from meanwhile."""
+        connection, serving = self._connection, self._order.serving_schema
+        here = Belongings.read(connection, serving)
+        different = list(wanted.differences(here))
+        put_up = {str(b): b.hangs_on_it() for b in read_bound(connection, serving)}
+        different += [str(b) for b in bound if put_up.get(str(b)) != b.hangs_on_it()]
+        if different:
             raise TargetError(
-                f"the connection was lost while version {order.to_version} was being made live; it was not",
-                left_behind=f"the version that was live before is still live in {order.serving_schema}",
-                next_step="when the server answers again, continue with --resume",
-                kind="switch",
-            ) from None
-        previous = live.version if live else (order.adopt_as if has_schema else None)
-    except psycopg.Error as error:
-        connection.rollback()
-        raise statement_error(error, f"making version {order.to_version} live") from None
-    except BaseException:
-        if not connection.closed:
-            connection.rollback()
-        raise
-    return previous, has_schema and live is None, carried, time.monotonic() - locked_at
+                f"version {self._order.to_version} does not have all that {serving} has: "
+                + "; ".join(different[:10])
+                + (f" (and {len(different) - 10} more)" if len(different) > 10 else ""),
+                left_behind=f"the version that was live before is still live in {serving}",
+                next_step="make the operator's role a member of the roles that own and grant there, then continue "
+                "with --resume",
+                kind="not-carried",
+            )
+        assert self.previous is not None
+        if not before.is_still(Belongings.read(connection, self.previous)):
+            raise _TryAgain(f"somebody changed grants in {serving} meanwhile")
+
+    def _try_readers(self, wanted: Belongings, bound: Sequence[Bound]) -> None:
+        for reading in readings([wanted.rights, *(b.rights for b in bound)]):
+            tried = try_reading(self._connection, reading, rows=0)
+            if tried.error is not None:
+                raise TargetError(
+                    f"role {tried.role} could not read version {self._order.to_version}: {tried.error}",
+                    left_behind=f"the version that was live before is still live in {self._order.serving_schema}",
+                    next_step="grant the role what it lacks on the version that is live, then continue with --resume",
+                    kind="readers",
+                )
 
 
-def _begin(connection: psycopg.Connection[Any], settings: CutoverSettings) -> None:
-    connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{settings.lock_timeout_ms}ms"])
-    # Were sdetl stopped while it holds the locks, the server itself must let the readers go.
-    connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('sdetl switch', 0))")
+def _carried(before: Belongings, wanted: Belongings, bound: Sequence[Bound]) -> Carried:
+    return Carried(
+        grants=sum(
+            right.grantee != wanted.owners.get(target) for target, held in wanted.rights.items() for right in held
+        ),
+        default_privileges=sum(map(len, wanted.defaults.values())),
+        comments=len(wanted.comments),
+        policies=sum(len(security.policies) for security in wanted.security.values()),
+        publications=len(wanted.published),
+        dependents=len(bound),
+        not_there=before.lost_in(wanted),
+    )
 
 
 def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tuple[registry.Version | None, bool]:
@@ -177,103 +353,45 @@ def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tup
     return live, has_schema
 
 
-def _refuse_old_snapshots(connection: psycopg.Connection[Any], order: SwitchOrder) -> None:
-    """A REPEATABLE READ session older than the load would see the new version empty: name it and wait."""
-    row = connection.execute(
-        """
-        SELECT a.pid, a.usename, a.application_name
-        FROM pg_stat_activity a, sdetl.versions v
-        WHERE v.version = %s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
-          AND a.backend_type = 'client backend' AND a.backend_xmin IS NOT NULL
-          AND v.load_xid IS NOT NULL AND age(a.backend_xmin) >= age(v.load_xid::xid8::xid)
-        LIMIT 1
-        """,
-        [order.to_version],
-    ).fetchone()
-    if row is not None:
-        connection.rollback()
-        raise _TryAgain(f"server process {row[0]} ({row[1]}, {row[2]}) reads from a moment before the load")
-
-
-def _lock_tables(connection: psycopg.Connection[Any], schema: str) -> None:
+def _tables_of(connection: psycopg.Connection[Any], schema: str) -> list[sql.Identifier]:
     rows = connection.execute(
         "SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s) "
         "AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
         [schema],
     ).fetchall()
-    if rows:
-        names = sql.SQL(", ").join(sql.Identifier(schema, name) for (name,) in rows)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
+    return [sql.Identifier(schema, name) for (name,) in rows]
 
 
-def _rename(
-    connection: psycopg.Connection[Any], order: SwitchOrder, live: registry.Version | None, has_schema: bool
-) -> str | None:
-    previous = None
-    if has_schema:
-        previous = live.version if live else order.adopt_as
-        if live is None:
-            registry.add_version(
-                connection,
-                previous,
-                serving_schema=order.serving_schema,
-                status=registry.VersionStatus.RETIRED,
-                created_by=order.who,
-                loaded_now=False,
-                note="was in the serving schema before sdetl; taken over at the first cutover",
-            )
-        rename_schema(connection, order.serving_schema, previous)
-    rename_schema(connection, order.to_version, order.serving_schema)
-    registry.set_live(connection, order.to_version, previous=previous)
-    return previous
+def _lock(connection: psycopg.Connection[Any], relations: Sequence[sql.Identifier], mode: str) -> None:
+    """In the order given, which is the same for everybody."""
+    if relations:
+        words = {"SHARE": sql.SQL("SHARE"), "ACCESS EXCLUSIVE": sql.SQL("ACCESS EXCLUSIVE")}
+        connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.SQL(", ").join(relations), words[mode]))
 
 
 def rename_schema(connection: psycopg.Connection[Any], name: str, to: str) -> None:
     """``ALTER SCHEMA name RENAME TO to``."""
-    connection.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to)))
+    connection.execute(_renaming(name, to))
+
+
+def _renaming(name: str, to: str) -> sql.Composed:
+    return sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to))
 
 
 def _schema_exists(connection: psycopg.Connection[Any], name: str) -> bool:
     return connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [name]).fetchone() is not None
 
 
-def _current_xid(connection: psycopg.Connection[Any]) -> str:
-    row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
-    assert row is not None
-    return str(row[0])
+def _not_made(order: SwitchOrder) -> TargetError:
+    return TargetError(
+        f"the connection was lost while version {order.to_version} was being made live; it was not",
+        left_behind=f"the version that was live before is still live in {order.serving_schema}",
+        next_step="when the server answers again, continue with --resume",
+        kind="switch",
+    )
 
 
-def _was_committed(connect: Callable[[], psycopg.Connection[Any]], xid: str) -> bool:
-    """Ask the server what became of the transaction.  Raises what ``connect`` raises when it cannot be asked."""
-    deadline = time.monotonic() + 30
-    with connect() as connection:
-        connection.autocommit = True
-        while True:
-            row = connection.execute("SELECT pg_xact_status(%s::xid8)", [xid]).fetchone()
-            status = row[0] if row else None
-            if status != "in progress" or time.monotonic() > deadline:
-                return bool(status == "committed")
-            time.sleep(0.2)
-
-
-def _who_blocks(connection: psycopg.Connection[Any], schema: str) -> str:
-    """One sentence about a session that holds a lock on a table of the schema."""
-    row = connection.execute(
-        """
-        SELECT a.pid, a.usename, a.application_name, a.state
-        FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
-        WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s) AND l.pid <> pg_backend_pid()
-        ORDER BY a.xact_start LIMIT 1
-        """,
-        [schema],
-    ).fetchone()
-    connection.rollback()
-    if row is None:
-        return f"a table of {schema} was locked by a session that is gone again"
-    return f"server process {row[0]} ({row[1]}, {row[2]}, {row[3]}) holds a lock on a table of {schema}"
-
-
-def _gave_up(order: SwitchOrder, reason: str, attempts: int) -> TargetError:
+def _gave_up(order: SwitchOrder, reason: str, attempts: int) -> SdetlError:
     return TargetError(
         f"version {order.to_version} was not made live after {attempts} attempts: {reason}",
         left_behind=f"{order.expected_live or 'what was there before'} is still live in {order.serving_schema}, whole",

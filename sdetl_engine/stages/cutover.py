@@ -88,16 +88,16 @@ def _findings(run: Deployment, connection: psycopg.Connection[Any]) -> tuple[Fin
                 choices=(Choice.ACCEPT,),
             )
         )
-    bound = carry.dependents(connection, serving)
+    bound = carry.left_behind(connection, serving)
     if bound:
         names = ", ".join(f"{d.kind} {d.name}" for d in bound[:5]) + (" ..." if len(bound) > 5 else "")
         found.append(
             Finding(
                 "CUTOVER-DEPENDENTS",
                 Severity.REVIEW,
-                f"{len(bound)} objects in other schemas are bound to the tables of {serving} and will go on reading "
-                f"the old version: {names}",
-                "recreate them after the cutover, or drop them before it",
+                f"{len(bound)} objects in other schemas are bound to the tables of {serving} and stay with the old "
+                f"version: {names}",
+                "agree, or drop them before the cutover; views and functions are carried over",
                 count=len(bound),
                 choices=(Choice.ACCEPT,),
             )

@@ -150,7 +150,7 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
         checks.append(Check("event triggers", Verdict.WARNING, f"run on every CREATE and ALTER: {listed}"))
     if facts.dependents:
         listed = ", ".join(facts.dependents[:5])
-        fix = "recreate them after the cutover; until then they read the old version"
+        fix = "the cutover carries views and functions over; foreign keys stay with the old version"
         checks.append(Check("objects bound to the serving schema", Verdict.WARNING, listed, "none", fix))
     checks.append(
         Check(

@@ -1,0 +1,60 @@
+"""Changes to the catalogue, made in the caller's transaction and written down as SQL that can be shown and repeated."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+
+class Changes:
+    """Executes statements over one connection and keeps their text, in order."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.statements: list[str] = []
+
+    def run(self, statement: sql.Composable) -> None:
+        """Execute and keep.  Raises what PostgreSQL raises; a refused statement is not kept."""
+        self.connection.execute(sql.Composed([statement]))
+        self.statements.append(statement.as_string(self.connection))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One object of the catalogue.  ``kind`` as GRANT and COMMENT spell it: SCHEMA, TABLE, SEQUENCE, ROUTINE, ...
+
+    ``name`` is the object's, for a routine with its argument types: ``label(integer)``; ``column`` of a table.
+    """
+
+    kind: str
+    schema: str
+    name: str = ""
+    column: str = ""
+
+    def __str__(self) -> str:
+        spelled = ".".join(part for part in (self.schema, self.name, self.column) if part)
+        return f"{'column' if self.column else self.kind.lower()} {spelled}"
+
+    @property
+    def sql(self) -> sql.Composed:
+        """The kind and the qualified name of the object, without the column."""
+        if self.kind == "SCHEMA":
+            name: sql.Composable = sql.Identifier(self.schema)
+        elif self.kind == "ROUTINE":
+            name = sql.SQL("{}.{}").format(sql.Identifier(self.schema), catalogued(self.name))
+        else:
+            name = sql.Identifier(self.schema, self.name)
+        return sql.SQL("{} {}").format(catalogued(self.kind), name)
+
+
+def catalogued(text: str) -> sql.SQL:
+    """SQL text that PostgreSQL's own catalogue has given: a keyword, a definition, a quoted name."""
+    return sql.SQL(text)
+
+
+def role_sql(name: str | None) -> sql.Composable:
+    """A role, or PUBLIC for None."""
+    return sql.SQL("PUBLIC") if name is None else sql.Identifier(name)

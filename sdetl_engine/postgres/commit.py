@@ -1,0 +1,48 @@
+"""What became of a transaction whose COMMIT was never answered: asked of the server, never guessed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from sdetl_engine.errors import SdetlError, TargetError
+
+PATIENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.2
+
+
+def was_committed(
+    connect: Callable[[], psycopg.Connection[Any]], xid: str, version: str, *, patience: float = PATIENCE_SECONDS
+) -> bool:
+    """True when the transaction was committed, False when it was not.
+
+    ``connect`` raises TargetError while the server cannot be reached.  Raises TargetError saying that nobody knows
+    when the server does not answer in time; ``sdetl versions`` tells once it does.
+    """
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            status = _status(connect, xid)
+        except (psycopg.Error, SdetlError):
+            status = "unreachable"
+        if status in ("committed", "aborted"):
+            return status == "committed"
+        time.sleep(_PAUSE_SECONDS)
+    raise TargetError(
+        f"the connection was lost while version {version} was being committed, and the server has not told since "
+        "whether it was",
+        left_behind="either the version that was live before or the new one is live, whole",
+        next_step="when the server answers again, see sdetl versions, then continue with --resume",
+        kind="switch-unknown",
+    )
+
+
+def _status(connect: Callable[[], psycopg.Connection[Any]], xid: str) -> str:
+    with connect() as connection:
+        connection.autocommit = True
+        row = connection.execute("SELECT pg_xact_status(%s::xid8)", [xid]).fetchone()
+        # NULL: so long ago that the server has forgotten it, which no transaction of ours is.
+        return str(row[0]) if row is not None else "unknown"
