@@ -72,11 +72,12 @@ class Gauge:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table.  ``right``: figures, set to the right; ``tail``: cut at the front where room is short, because
-    the end tells more (names of columns, paths)."""
+    the end tells more (names of columns, paths); ``spare``: left out where room is short: the detail has it too."""
 
     title: str
     right: bool = False
     tail: bool = False
+    spare: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

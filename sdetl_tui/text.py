@@ -18,7 +18,7 @@ LONGEST = 2000
 # Styles of the wizard's themes; with the ansi themes they are the terminal's own colours, or none.
 _STYLE = {
     Tone.PLAIN: "",
-    Tone.DIM: "$text-muted",
+    Tone.DIM: "dim",
     Tone.STRONG: "bold",
     Tone.GOOD: "$text-success",
     Tone.NOTICE: "$text-warning",

@@ -88,12 +88,14 @@ class PlaceScreen(Screen[None]):
             yield Rail(id="flat-rail")
             with Horizontal(id="middle"):
                 yield Rail(id="rail")
-                with VerticalScroll(id="body", can_focus=False):
-                    yield Shown(id="head")
-                    yield from self.compose_top()
-                    yield Meter(id="meter")
-                    yield Vertical(id="blocks")
-                yield VerticalScroll(id="aside", can_focus=False)
+                with Vertical(id="right"):
+                    with VerticalScroll(id="body", can_focus=False):
+                        yield Shown(id="head")
+                        yield from self.compose_top()
+                        yield Meter(id="meter")
+                        yield Vertical(id="blocks")
+                    with VerticalScroll(id="aside", can_focus=False):
+                        yield Static(content(line(Span("The row under the cursor stands here.", Tone.DIM))))
             yield Log(id="log", max_lines=2000, highlight=False)
             yield NextBar(id="nextbar")
             yield StatusBar(id="status")

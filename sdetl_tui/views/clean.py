@@ -37,7 +37,13 @@ def blocks(look: Look) -> tuple[Block, ...]:
 
 def ledger(look: Look) -> Table:
     """Every changed cell, read page by page."""
-    columns = (Column("Column", tail=True), Column("Row"), Column("Rule"), Column("Before"), Column("After"))
+    columns = (
+        Column("Column", tail=True),
+        Column("Row", spare=True),
+        Column("Rule", spare=True),
+        Column("Before"),
+        Column("After"),
+    )
     return Table("ledger", columns, _Ledger(look.run), empty="no cell was changed", title="Ledger: every changed cell")
 
 

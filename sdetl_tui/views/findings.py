@@ -63,9 +63,9 @@ def blocks(look: Look, items: Sequence[Item], wanted: Filter) -> tuple[Block, ..
         Column("Severity"),
         Column("State"),
         Column("Rule"),
-        Column("Where"),
-        Column("Count", right=True),
-        Column("What"),
+        Column("Where", tail=True),
+        Column("Count", right=True, spare=True),
+        Column("What", spare=True),
     )
     rows = Rows(found, lambda item: _row(numbers[id(item)], item))
     return (Note((head,)), Table("findings", columns, rows, empty="no finding"))

@@ -58,7 +58,7 @@ def _loaded(look: Look, stage: Stage) -> tuple[Block, ...]:
         facts.append(("both sides", look.yes_or_no(good=not found, yes="equal", no=f"{found} differences")))
     columns = (
         *(Column("Table"), Column("Sent", right=True), Column("Held", right=True), Column("Proof")),
-        *(Column("Seconds", right=True), Column("Aside", right=True)),
+        *(Column("Seconds", right=True, spare=True), Column("Aside", right=True, spare=True)),
     )
     blocks: list[Block] = [
         Facts(tuple(facts)),

@@ -23,7 +23,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
         facts.append(("target", line(f"PostgreSQL {result.server_version}")))
         facts.append(("live now", line(result.live_version or "nothing that sdetl made")))
     checks = sorted(result.checks, key=lambda c: _ORDER[c.verdict])
-    columns = (Column("Verdict"), Column("Check"), Column("Measured"), Column("Limit"))
+    columns = (Column("Verdict"), Column("Check"), Column("Measured"), Column("Limit", spare=True))
     return (Facts(tuple(facts)), Table("checks", columns, Rows(checks, lambda check: _row(look, check))))
 
 

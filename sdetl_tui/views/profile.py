@@ -18,8 +18,13 @@ def blocks(look: Look) -> tuple[Block, ...]:
     if result is None:
         return ()
     columns = (
-        *(Column("Column", tail=True), Column("Declared"), Column("Observed"), Column("Sure", right=True)),
-        *(Column("Missing", right=True), Column("Becomes"), Column("Distinct", right=True)),
+        *(
+            Column("Column", tail=True),
+            Column("Declared"),
+            Column("Observed", spare=True),
+            Column("Sure", right=True, spare=True),
+        ),
+        *(Column("Missing", right=True), Column("Becomes"), Column("Distinct", right=True, spare=True)),
     )
     breaker = Note((_breaker(result),), "Circuit breaker")
     table = Table("columns", columns, Rows(result.verdicts, lambda v: _row(result, v)), title="Columns")

@@ -13,7 +13,12 @@ def blocks(look: Look) -> tuple[Block, ...]:
     if result is None:
         return ()
     overrides = look.run.settings.load.types
-    columns = (Column("Column", tail=True), Column("Becomes"), Column("Declared"), Column("Proved by every value"))
+    columns = (
+        Column("Column", tail=True),
+        Column("Becomes"),
+        Column("Declared", spare=True),
+        Column("Proved by every value"),
+    )
     rows = Rows(result.verdicts, lambda v: _row(v, overrides.get(f"{v.table}.{v.column}")))
     said_so = f"{len(overrides)} overridden by you or the plan" if overrides else "none overridden"
     return (

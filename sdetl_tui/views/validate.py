@@ -45,9 +45,9 @@ def blocks(look: Look) -> tuple[Block, ...]:
             (
                 Column("Result"),
                 Column("ms", right=True),
-                Column("Rows", right=True),
-                Column("Dashboard"),
+                Column("Rows", right=True, spare=True),
                 Column("Panel"),
+                Column("Dashboard", spare=True),
             ),
             Rows(panels, lambda p: _panel(look, *p)),
             empty="no dashboards were named: --dashboards DIR",
@@ -110,8 +110,8 @@ def _panel(look: Look, number: int, panel: PanelRecord) -> Row:
         word,
         line(f"{panel.milliseconds:,.0f}"),
         line(count(panel.rows)),
-        line(panel.dashboard),
         line(panel.panel),
+        line(panel.dashboard),
     )
     return Row(str(number), cells)
 

@@ -15,7 +15,7 @@ def blocks(versions: Sequence[Version] | None) -> tuple[Block, ...]:
     """Every version, newest first."""
     columns = (
         *(Column("State"), Column("Version"), Column("Rows", right=True), Column("Score", right=True)),
-        *(Column("Live since"), Column("Source MD5"), Column("By")),
+        *(Column("Live since"), Column("Source MD5", spare=True), Column("By", spare=True)),
     )
     empty = "the registry knows no version yet" if versions is not None else "asking the target ..."
     return (Table("versions", columns, Rows(versions or (), _row), empty=empty),)
@@ -101,7 +101,13 @@ def _row(version: Version) -> Row:
 def runs(states: Sequence[RunState]) -> Table:
     """The runs of a workspace for the start screen: those that can be taken up first."""
     ordered = sorted(states, key=lambda s: not s.is_resumable)
-    columns = (Column("Run"), Column("State"), Column("Stopped at"), Column("Done", right=True), Column("Source"))
+    columns = (
+        Column("Run"),
+        Column("State"),
+        Column("Stopped at"),
+        Column("Done", right=True, spare=True),
+        Column("Source"),
+    )
     return Table("runs", columns, Rows(ordered, _run), empty="no run yet in this workspace", title="Runs")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -18,7 +18,7 @@ from sdetl_tui.blocks import Column, Line, Row, Table, Tone
 from sdetl_tui.blocks import line as say
 from sdetl_tui.text import content, plain, written
 
-_NARROWEST = 9
+_NARROWEST = 6
 PAGE = 200
 """Rows in the widget at a time: a page settles in well under a tenth of a second."""
 _LONGEST_CELL = 160
@@ -30,7 +30,7 @@ class PagedTable(Vertical):
     DEFAULT_CSS = """
     PagedTable { height: auto; margin-bottom: 1; }
     PagedTable > .title { height: 1; text-style: bold; }
-    PagedTable > DataTable { height: auto; max-height: 16; }
+    PagedTable > DataTable { height: auto; max-height: 16; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
     PagedTable > .pages { height: 1; color: $text-muted; }
     """
 
@@ -97,13 +97,15 @@ class PagedTable(Vertical):
         grid = self.query_one(Rows)
         first = self._page * PAGE
         rows = self._table.rows[first : first + PAGE]
-        widths = _widths(self._table, rows, self._width)
+        shown = _shared(self._table.columns, rows, self._width)
+        styles = _styles(self.app.theme_variables)
         grid.clear(columns=True)
-        for column, width in zip(self._table.columns, widths, strict=True):
+        for place, width in shown.items():
+            column = self._table.columns[place]
             grid.add_column(Text(plain(column.title), justify="right" if column.right else "left"), width=width)
         for row in rows:
-            cells = zip(row.cells, self._table.columns, widths, strict=True)
-            grid.add_row(*(_cell(cell, column, width) for cell, column, width in cells), key=row.key)
+            cells = [_cell(row.cells[i], self._table.columns[i], width, styles) for i, width in shown.items()]
+            grid.add_row(*cells, key=row.key)
         grid.move_cursor(row=min(cursor, len(rows) - 1))
         if self.pages > 1:
             last = first + len(rows)
@@ -164,45 +166,55 @@ class Rows(DataTable[Text]):
         super().action_cursor_up()
 
 
-_CELL_STYLE = {
-    Tone.PLAIN: "",
-    Tone.DIM: "dim",
-    Tone.STRONG: "bold",
-    Tone.GOOD: "green",
-    Tone.NOTICE: "yellow",
-    Tone.BAD: "bold red",
-    Tone.ACCENT: "bold cyan",
-}
-
-
-def _widths(table: Table, rows: Sequence[Row], room: int) -> list[int]:
-    """As wide as their content; where that is more than there is room for, the widest give way first."""
-    widths = [
-        max(
-            [
-                cell_len(plain(column.title)),
-                *(min(cell_len(written(row.cells[i], _LONGEST_CELL)), _LONGEST_CELL) for row in rows),
-            ]
-        )
-        for i, column in enumerate(table.columns)
-    ]
-    # Every column has a blank on either side; the scrollbar takes two cells.
-    free = room - 2 * len(widths) - 2
-    while sum(widths) > free and max(widths) > _NARROWEST:
-        widest = max(widths)
-        second = max((w for w in widths if w < widest), default=_NARROWEST)
-        among = [i for i, w in enumerate(widths) if w == widest]
-        each = max(max(second, _NARROWEST), widest - -(-(sum(widths) - free) // len(among)))
+def _shared(columns: Sequence[Column], rows: Sequence[Row], room: int) -> dict[int, int]:
+    """Width by column.  As wide as their content; where that is more than there is room for, spare columns go, the last
+    first, and then the widest give way."""
+    widths = {i: _natural(column, [row.cells[i] for row in rows]) for i, column in enumerate(columns)}
+    for i in reversed(range(len(columns))):
+        if columns[i].spare and sum(widths.values()) > _free(room, len(widths)):
+            del widths[i]
+    while sum(widths.values()) > _free(room, len(widths)) and max(widths.values()) > _NARROWEST:
+        over = sum(widths.values()) - _free(room, len(widths))
+        widest = max(widths.values())
+        among = [i for i, width in widths.items() if width == widest]
+        second = max((width for width in widths.values() if width < widest), default=0)
         for i in among:
-            widths[i] = each
+            widths[i] = max(second, _NARROWEST, widest - -(-over // len(among)))
     return widths
 
 
-def _cell(cell: Line, column: Column, width: int) -> Text:
+def _natural(column: Column, cells: Sequence[Line]) -> int:
+    return max([cell_len(plain(column.title)), *(cell_len(written(cell, _LONGEST_CELL)) for cell in cells)])
+
+
+def _free(room: int, columns: int) -> int:
+    """Every column has a blank on either side; the scrollbar takes one cell."""
+    return room - 2 * columns - 1
+
+
+def _styles(theme: Mapping[str, str]) -> dict[Tone, str]:
+    """The theme's colours as DataTable's texts want them; the terminal's own where the theme names none."""
+
+    def colour(name: str, otherwise: str) -> str:
+        value = theme.get(name, "")
+        return value[:7] if value.startswith("#") else otherwise
+
+    return {
+        Tone.PLAIN: "",
+        Tone.DIM: "dim",
+        Tone.STRONG: "bold",
+        Tone.GOOD: colour("text-success", "green"),
+        Tone.NOTICE: colour("text-warning", "yellow"),
+        Tone.BAD: f"bold {colour('text-error', 'red')}",
+        Tone.ACCENT: f"bold {colour('text-accent', 'cyan')}",
+    }
+
+
+def _cell(cell: Line, column: Column, width: int, styles: Mapping[Tone, str]) -> Text:
     """DataTable draws rich texts; those are literal too."""
     text = Text(no_wrap=True, justify="right" if column.right else "left")
     for span in cell:
-        text.append(plain(span.text, _LONGEST_CELL), style=_CELL_STYLE[span.tone])
+        text.append(plain(span.text, _LONGEST_CELL), style=styles[span.tone])
     if column.tail and text.cell_len > width:
         over = text.cell_len - width + 1
         return Text("…", no_wrap=True).append_text(text[over:])
