@@ -49,6 +49,7 @@ from sdetl_engine.manifest import FoundBackup, find_backup
 from sdetl_engine.observe.health import Health, measure
 from sdetl_engine.observe.rate import RateMeter
 from sdetl_engine.postgres.registry import Drill, Version
+from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, TableFacts, TypeVerdict
 from sdetl_engine.records import (
     RESULT_KINDS,
@@ -177,6 +178,7 @@ __all__ = [
     "TableFacts",
     "TableProof",
     "TargetError",
+    "TargetSession",
     "TypeCost",
     "TypeVerdict",
     "UsageError",

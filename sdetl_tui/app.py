@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +19,18 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 import sdetl_engine as engine
-from sdetl_engine import Choice, Decision, ExitCode, SdetlError, Settings, Stage, Status
+from sdetl_engine import (
+    Choice,
+    Decision,
+    DrillResult,
+    ExitCode,
+    Fault,
+    SdetlError,
+    Settings,
+    Stage,
+    Status,
+    TargetSession,
+)
 from sdetl_tui.blocks import Facts, Note, Span, Tone, line
 from sdetl_tui.bridge import Bridge, Job
 from sdetl_tui.export import export
@@ -28,6 +39,7 @@ from sdetl_tui.help import KEYS, PAGES
 from sdetl_tui.modals.ask import Choose, Confirm, Detail, TypeToConfirm
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.screens.cutover import CutoverScreen
+from sdetl_tui.screens.drill import DrillScreen
 from sdetl_tui.screens.findings import FindingsScreen
 from sdetl_tui.screens.stage import StageScreen, can_run_again
 from sdetl_tui.screens.start import StartScreen
@@ -49,6 +61,15 @@ class Form:
     source: str = ""
     target: str = ""
     plan: str = ""
+
+
+@dataclasses.dataclass(slots=True)
+class Drilled:
+    """The drill of this session: what it breaks, and what came of the last one."""
+
+    faults: tuple[Fault, ...] = tuple(Fault)
+    result: DrillResult | None = None
+    error: SdetlError | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +118,7 @@ class SdetlApp(App[int]):
         self.settings_of = session.settings
         self.glyphs = ASCII if session.terminal.ascii else UNICODE
         self.finding_filter = Filter()
+        self.drilled = Drilled()
         self.log_open = False
         self.holder: str | None = None
         self.last_words: tuple[str, ...] = ()
@@ -237,6 +259,7 @@ class SdetlApp(App[int]):
             Place.TYPES: TypesScreen,
             Place.VERSIONS: VersionsScreen,
             Place.ROLLBACK: RollbackScreen,
+            Place.DRILL: DrillScreen,
         }
         return others[place]() if place in others else StageScreen(STAGE_OF[place])
 
@@ -261,6 +284,8 @@ class SdetlApp(App[int]):
                 self._switch()
             case Deed.ROLL_BACK if isinstance(screen, RollbackScreen):
                 screen.roll_back(None)
+            case Deed.DRILL if isinstance(screen, DrillScreen):
+                screen.start()
             case Deed.QUIT:
                 self.action_leave()
             case _:
@@ -393,26 +418,46 @@ class SdetlApp(App[int]):
 
         self.push_screen(TypeToConfirm("Cut over", lines, name=serving, accept="Cut over now"), answered)
 
-    def ask_versions(self, then: Callable[[Job], None]) -> None:
-        """Read the registry of the target, beside the screens."""
-        target, settings = self.form.target.strip() or self.target, self._settings_at_hand()
+    def session_opener(self) -> Callable[[], contextlib.AbstractContextManager[tuple[TargetSession, Settings]]]:
+        """How a job reaches the target, with the settings at hand.  Opens nothing yet."""
+        target, settings, workspace = (
+            self.form.target.strip() or self.target,
+            self._settings_at_hand(),
+            self.bridge.workspace,
+        )
 
-        def ask() -> object:
+        @contextlib.contextmanager
+        def opening() -> Iterator[tuple[TargetSession, Settings]]:
             if not target:
                 raise engine.UsageError("no target is named", next_step="name one on the start screen")
-            with engine.open_session(self.bridge.workspace, target, settings) as session:
+            with engine.open_session(workspace, target, settings) as session:
+                yield session, settings
+
+        return opening
+
+    @property
+    def serving_schema(self) -> str:
+        """The schema that dashboards read."""
+        return self._settings_at_hand().serving_schema
+
+    def ask_versions(self, then: Callable[[Job], None]) -> None:
+        """Read the registry of the target, beside the screens."""
+        opening = self.session_opener()
+
+        def ask() -> object:
+            with opening() as (session, settings):
                 return engine.list_versions(session, settings.serving_schema)
 
         self.bridge.start_job("reading the registry", ask, then)
 
     def roll_back(self, wanted: str | None, then: Callable[[Job], None]) -> None:
         """Make an earlier version live, beside the screens."""
-        target, settings = self.form.target.strip() or self.target, self._settings_at_hand()
+        opening = self.session_opener()
         self.bridge.release_target()
 
         def work() -> object:
-            with engine.open_session(self.bridge.workspace, target, settings) as session:
-                return engine.rollback(session, settings, engine.SilentReporter(), wanted)
+            with opening() as (session, settings):
+                return engine.rollback(session, settings, self.bridge.job_reporter("rolling back"), wanted)
 
         self.bridge.start_job("rolling back", work, then)
 
@@ -469,8 +514,8 @@ class SdetlApp(App[int]):
 
     def action_stop(self) -> None:
         """X: stop at the next safe point."""
-        if not self.bridge.is_running:
-            self._say("Nothing is at work: there is nothing to stop")
+        if not self.bridge.can_stop:
+            self._say("Nothing is at work that could be stopped")
             return
         lines = [
             line("The stage stops at its next safe point; what it has half made is taken away."),
@@ -539,8 +584,7 @@ class SdetlApp(App[int]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Ctrl-P: places by name.  Nothing that changes anything."""
         for place in Place:
-            if place is not Place.DRILL or Place.DRILL in PAGES:
-                yield SystemCommand(f"Go to {place}", "", lambda place=place: self.go(place))
+            yield SystemCommand(f"Go to {place}", "", lambda place=place: self.go(place))
         yield SystemCommand("Help", "this place, and the keys", self.action_help)
         yield SystemCommand("Log", "open or close it", self.action_log)
         for name, theme in _THEMES.items():

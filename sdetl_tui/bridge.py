@@ -13,7 +13,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,6 +82,52 @@ class Job:
     started: float = dataclasses.field(default_factory=time.monotonic)
 
 
+class JobReporter:
+    """The engine's side of a job that tells what it does and can be stopped.  Thread-safe; see ``Reporter``."""
+
+    def __init__(self) -> None:
+        self.latest: Snapshot | None = None
+        self.events: list[Event] = []
+        self._stop = threading.Event()
+        self._interrupts: list[Callable[[], None]] = []
+        self._mutex = threading.Lock()
+
+    def progress(self, what: str, done: int, total: int | None, unit: str = "rows") -> None:
+        """Replace the snapshot."""
+        before = self.latest
+        started = before.started if before is not None and before.what == what else time.monotonic()
+        self.latest = Snapshot(what, done, total, unit, started)
+
+    def event(self, name: str, message: str, *, level: str = "info", **context: object) -> None:
+        """Keep the fact."""
+        self.events.append(Event(name, message, context, level))
+
+    def check(self) -> None:
+        """Raise Cancelled once a stop was asked for."""
+        if self._stop.is_set():
+            raise engine.Cancelled
+
+    @contextlib.contextmanager
+    def interrupting(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Call ``interrupt`` from the stopping thread while the block runs."""
+        self.check()
+        with self._mutex:
+            self._interrupts.append(interrupt)
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._interrupts.remove(interrupt)
+
+    def stop(self) -> None:
+        """Ask the job to stop at its next safe point."""
+        self._stop.set()
+        with self._mutex:
+            waiting = list(self._interrupts)
+        for interrupt in waiting:
+            interrupt()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class LogLine:
     """One fact of the engine as the drawer shows it.  ``at`` is local time, HH:MM:SS."""
@@ -105,6 +151,7 @@ class Bridge:
         self.rolled_back = False
         self._face: Engine = face if face is not None else engine
         self._jobs: list[Job] = []
+        self._reporters: dict[str, JobReporter] = {}
         self._meter = RateMeter()
         self._rates: collections.deque[float] = collections.deque(maxlen=_RATES)
         self._work_began: float | None = None
@@ -167,7 +214,9 @@ class Bridge:
         return engine.gate_of(engine.decide(findings, (*runner.deployment.decisions, *decisions)))
 
     def stop(self, code: ExitCode = ExitCode.CANCELLED) -> None:
-        """Ask the stage at work to stop at its next safe point."""
+        """Ask the stage at work, and the jobs beside it, to stop at their next safe points."""
+        for name in self.jobs:
+            self._reporters[name].stop()
         if self.is_running:
             self._the_runner().reporter.request_stop(code)
 
@@ -249,8 +298,23 @@ class Bridge:
         if any(job.name == name for job in self._jobs):
             return
         job = Job(name, then)
+        self._reporters[name] = JobReporter()
         self._jobs.append(job)
         threading.Thread(target=_work, args=(job, work), name=f"sdetl-{name}", daemon=True).start()
+
+    def job_reporter(self, name: str) -> JobReporter:
+        """The reporter of a job that is at work; a fresh one for a new job of that name."""
+        return self._reporters[name]
+
+    def job_events(self, name: str) -> Sequence[Event]:
+        """What the job of that name has told so far."""
+        reporter = self._reporters.get(name)
+        return tuple(reporter.events) if reporter is not None else ()
+
+    @property
+    def can_stop(self) -> bool:
+        """True while something is at work that listens to a stop."""
+        return self.is_running or bool(self._jobs)
 
     @property
     def jobs(self) -> tuple[str, ...]:
