@@ -44,6 +44,10 @@ class Choice(enum.StrEnum):
     PARTITION = "partition"
 
 
+_OF_THE_COLUMN = frozenset({Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT, Choice.SET_TYPE})
+"""Choices that change the column as a whole, whichever finding they were made about."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
     """What the operator said about a finding.  ``argument`` is the mark, the type, the index, ...
@@ -62,13 +66,20 @@ class Decision:
     """ISO 8601 with offset."""
 
     def answers(self, finding: Finding) -> bool:
-        """True when this decision was made about that finding and the finding allows it."""
-        return (
-            self.rule == finding.rule
-            and self.table in ("*", finding.table)
-            and self.column in ("*", finding.column)
-            and (self.choice in finding.choices or self.choice is Choice.ACCEPT)
-        )
+        """True when this decision was made about that finding, or settles it too, and the finding allows it.
+
+        What is decided about a column settles everything that was noticed about it for the same reason: a mark that
+        is declared missing is missing whichever rule complained of it.
+        """
+        if self.table not in ("*", finding.table) or self.column not in ("*", finding.column):
+            return False
+        if self.rule == finding.rule:
+            return self.choice in finding.choices or self.choice is Choice.ACCEPT
+        if self.choice not in finding.choices or finding.column is None:
+            return False
+        if self.choice is Choice.MARK_MISSING:
+            return self.argument is not None and self.argument == finding.suggestion
+        return self.choice in _OF_THE_COLUMN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, RadioButton, RadioSet, Static
+from textual.widgets import Button, Checkbox, Input, OptionList, Static
 
 from sdetl_engine import Choice, Decision, Finding, Gate, Stage, TypeVerdict, gate_of
 from sdetl_tui.blocks import Block, Line, Span, Tone, line
 from sdetl_tui.glyphs import Glyphs
-from sdetl_tui.text import content, contents, plain
+from sdetl_tui.text import content, contents
 from sdetl_tui.views import findings, types
 from sdetl_tui.views.findings import ARGUED, CHOICE_WORDS, Item
 from sdetl_tui.views.look import Look
@@ -46,10 +46,9 @@ class Decide(ModalScreen[Decision | None]):
                 with Horizontal(classes="buttons"):
                     yield Button(content(line(" Close (Esc) ")), id="cancel", compact=True)
                 return
-            with RadioSet(compact=True, id="choices"):
-                for number, choice in enumerate(self._choices):
-                    yield RadioButton(plain(CHOICE_WORDS[choice]), value=number == 0)
+            yield OptionList(*self._prompts(0), id="choices", compact=True, markup=False)
             yield Input(self._finding.suggestion or "", placeholder="which", id="argument", compact=True)
+            yield Checkbox("in every column of every table", id="everywhere", compact=True)
             yield Input(
                 placeholder="why? (stands in journal, plan and report)", id="reason", compact=True, max_length=500
             )
@@ -61,13 +60,25 @@ class Decide(ModalScreen[Decision | None]):
     def on_mount(self) -> None:
         """Choices first."""
         if self._why_not is None:
-            self.query_one(RadioSet).focus()
+            choices = self.query_one(OptionList)
+            choices.highlighted = 0
+            choices.focus()
             self._tell()
         else:
             self.query_one("#cancel", Button).focus()
 
-    def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Another choice: does it need an argument, and what would it do?"""
+        for number, prompt in enumerate(self._prompts(event.option_index)):
+            event.option_list.replace_option_prompt_at_index(number, prompt)
+        self._tell()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter goes on to what is still to be said."""
+        self.query_one("#argument" if self._choice in ARGUED and not self._argument else "#reason", Input).focus()
+
+    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+        """The effect follows."""
         self._tell()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -99,15 +110,29 @@ class Decide(ModalScreen[Decision | None]):
 
     @property
     def _choice(self) -> Choice:
-        return self._choices[max(0, self.query_one(RadioSet).pressed_index)]
+        return self._choices[self.query_one(OptionList).highlighted or 0]
+
+    @property
+    def _argument(self) -> str:
+        return self.query_one("#argument", Input).value
+
+    def _prompts(self, chosen: int) -> list[str]:
+        """The choices as lines; the chosen one is marked by more than a colour."""
+        return [
+            f"{'(*)' if number == chosen else '( )'} {CHOICE_WORDS[choice]}"
+            for number, choice in enumerate(self._choices)
+        ]
 
     def _decision(self) -> Decision:
-        argument = self.query_one("#argument", Input).value if self._choice in ARGUED else None
         reason = self.query_one("#reason", Input).value.strip()
-        return Decision(self._finding.rule, self._choice, reason, self._finding.table, self._finding.column, argument)
+        argument = self._argument if self._choice in ARGUED else None
+        table, column = self._finding.table, self._finding.column
+        if self._choice is Choice.MARK_MISSING and self.query_one(Checkbox).value:
+            table = column = "*"
+        return Decision(self._finding.rule, self._choice, reason, table, column, argument)
 
     def _missing(self) -> str | None:
-        if self._choice in ARGUED and self.query_one("#argument", Input).value == "":
+        if self._choice in ARGUED and self._argument == "":
             return "it needs to be said which (the field below the choices)"
         if not self.query_one("#reason", Input).value.strip():
             return "a decision needs a reason: a few words"
@@ -115,6 +140,7 @@ class Decide(ModalScreen[Decision | None]):
 
     def _tell(self) -> None:
         self.query_one("#argument", Input).display = self._choice in ARGUED
+        self.query_one(Checkbox).display = self._choice is Choice.MARK_MISSING
         before = gate_of(self._look.record(self._stage).findings)
         after = self._would_be([self._decision()], self._stage)
         self.query_one("#effect", Static).update(content(findings.gate_word(before, after)))

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Button, Footer, Log, Static
+from textual.widgets import Button, Log, Static
 
 from sdetl_engine import Status
 from sdetl_tui.blocks import STATUS_TONE, Block, Note, Span, Tone, line
@@ -19,7 +19,7 @@ from sdetl_tui.text import content, contents, plain
 from sdetl_tui.views.look import Look
 from sdetl_tui.views.places import purpose
 from sdetl_tui.widgets.draw import drawn
-from sdetl_tui.widgets.frame import Banner, Meter, NextBar, Rail, Shown, StatusBar
+from sdetl_tui.widgets.frame import Banner, KeyLine, Meter, NextBar, Rail, Shown, StatusBar
 from sdetl_tui.widgets.paged import PagedTable
 from sdetl_tui.wizard import STAGE_OF, Action, Place, Situation, next_line, primary
 
@@ -42,6 +42,10 @@ class PlaceScreen(Screen[None]):
     ]
 
     place: Place
+    hints: ClassVar[tuple[tuple[str, str], ...]] = (
+        *(("f", "Findings"), ("g", "Go on"), ("x", "Stop"), ("l", "Log"), ("f1", "Help"), ("f10", "Quit")),
+    )
+    """At most six keys, so that they stand in 80 columns; F1 tells all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +103,7 @@ class PlaceScreen(Screen[None]):
             yield Log(id="log", max_lines=2000, highlight=False)
             yield NextBar(id="nextbar")
             yield StatusBar(id="status")
-            yield Footer(compact=True, show_command_palette=False)
+            yield KeyLine(self.hints)
 
     def compose_top(self) -> ComposeResult:
         """Widgets of the place's own, above the blocks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from sdetl_engine import SdetlError, Stage, Status, VersionContrast, contrast
 from sdetl_tui.blocks import Block, Note
@@ -17,6 +18,9 @@ class CutoverScreen(PlaceScreen):
     """The only stage whose view asks the target."""
 
     place = Place.CUTOVER
+    hints: ClassVar[tuple[tuple[str, str], ...]] = (
+        *(("f", "Findings"), ("v", "Versions"), ("r", "Roll back"), ("l", "Log"), ("f1", "Help"), ("f10", "Quit")),
+    )
 
     def __init__(self) -> None:
         super().__init__()

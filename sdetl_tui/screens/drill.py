@@ -10,7 +10,7 @@ from sdetl_tui.bridge import Job
 from sdetl_tui.modals.ask import Confirm, error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import drill as view
-from sdetl_tui.wizard import Place, Situation
+from sdetl_tui.wizard import Action, Deed, Place, Situation
 
 
 class DrillScreen(PlaceScreen):
@@ -63,6 +63,18 @@ class DrillScreen(PlaceScreen):
         kept.faults = tuple(f for f in Fault if (f in kept.faults) != (f is fault))
         self.draw_again()
 
+    def action(self, now: Situation) -> Action:
+        """One at a time."""
+        if self._is_running:
+            return Action(
+                Deed.NOTHING, "Rehearsing ...", why_not=f"{self._now()}: X stops it, and drops everything of it"
+            )
+        return super().action(now)
+
+    def next_words(self, now: Situation) -> str:
+        """What is done just now."""
+        return (self.action(now).why_not if self._is_running else None) or super().next_words(now)
+
     def start(self) -> None:
         """Ask once more, then rehearse."""
         kept = self.wizard.drilled
@@ -99,6 +111,10 @@ class DrillScreen(PlaceScreen):
             return kept.result.steps
         events = [e for e in self.wizard.bridge.job_events("drill") if e.name == "DrillStepFinished"]
         return tuple(_step(e.context, e.message) for e in events)
+
+    def _now(self) -> str:
+        started = [e.message for e in self.wizard.bridge.job_events("drill") if e.name == "DrillStepStarted"]
+        return started[-1] if started else "getting ready"
 
     def _start(self) -> None:
         app, kept = self.wizard, self.wizard.drilled

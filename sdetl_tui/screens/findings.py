@@ -23,6 +23,9 @@ class FindingsScreen(PlaceScreen):
     """Everything that the gates noticed."""
 
     place = Place.FINDINGS
+    hints: ClassVar[tuple[tuple[str, str], ...]] = (
+        *(("enter", "Decide"), ("w", "Which"), ("o", "Order"), ("slash", "Search"), ("a", "Agree"), ("f1", "Help")),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "which", "Which", id="which"),
         Binding("o", "order", "Order", id="order"),

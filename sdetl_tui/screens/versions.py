@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 from sdetl_engine import RolledBack, SdetlError, Version
 from sdetl_tui.blocks import Block, Note, Span, Tone, line
@@ -16,6 +17,10 @@ from sdetl_tui.wizard import Action, Place, Situation
 
 class RegistryScreen(PlaceScreen):
     """Reads the registry when it is opened and after each rollback."""
+
+    hints: ClassVar[tuple[tuple[str, str], ...]] = (
+        *(("escape", "Back"), ("v", "Versions"), ("r", "Roll back"), ("d", "Drill"), ("f1", "Help"), ("f10", "Quit")),
+    )
 
     def __init__(self) -> None:
         super().__init__()

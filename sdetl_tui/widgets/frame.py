@@ -175,6 +175,37 @@ class NextBar(Horizontal):
         self.query_one("#next", Shown).show(content(line(Span(words, tone))))
 
 
+class KeyHint(Static):
+    """A key and its word; a click does what the key does."""
+
+    def __init__(self, key: str, word: str) -> None:
+        shown = {"slash": "/", "escape": "Esc", "enter": "Enter"}.get(key, key.upper())
+        super().__init__(content(line(Span(shown, Tone.ACCENT), f" {word}  ")), markup=False)
+        self._key = key
+
+    def on_click(self) -> None:
+        """The mouse is a way to press keys."""
+        self.app.simulate_key(self._key)
+
+
+class KeyLine(Horizontal):
+    """The keys that matter here."""
+
+    DEFAULT_CSS = """
+    KeyLine { height: 1; padding: 0 1; background: $panel; }
+    KeyLine > KeyHint { width: auto; height: 1; }
+    """
+
+    def __init__(self, hints: tuple[tuple[str, str], ...]) -> None:
+        super().__init__()
+        self._hints = hints
+
+    def compose(self) -> ComposeResult:
+        """One hint after the other."""
+        for key, word in self._hints:
+            yield KeyHint(key, word)
+
+
 class StatusBar(Shown):
     """Elapsed time, rate, heartbeat and what else is at work, in one line."""
 
