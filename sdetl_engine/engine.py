@@ -286,7 +286,8 @@ def _refused(run_id: str, reason: str) -> EnvironmentFailed:
 
 
 def _digest(settings: Settings) -> str:
-    text = json.dumps(settings.model_dump(mode="json", by_alias=True), sort_keys=True)
+    # Without the defaults: a newer sdetl has more settings, and the same plan still means the same.
+    text = json.dumps(settings.model_dump(mode="json", by_alias=True, exclude_defaults=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

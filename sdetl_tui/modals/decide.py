@@ -9,14 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, OptionList, Static
+from textual.widgets import Button, Input, OptionList, Static
 
 from sdetl_engine import Choice, Decision, Finding, Gate, Stage, TypeVerdict, gate_of
 from sdetl_tui.blocks import Block, Line, Span, Tone, line
 from sdetl_tui.glyphs import Glyphs
 from sdetl_tui.text import content, contents
 from sdetl_tui.views import findings, types
-from sdetl_tui.views.findings import ARGUED, CHOICE_WORDS, Item
+from sdetl_tui.views.findings import ARGUED, Item
 from sdetl_tui.views.look import Look
 from sdetl_tui.widgets.draw import drawn
 
@@ -34,7 +34,7 @@ class Decide(ModalScreen[Decision | None]):
         self._stage, self._finding = item
         self._would_be = would_be
         self._why_not = why_not if why_not is not None else _why_not(self._finding)
-        self._choices = findings.choices(self._finding)
+        self._offers = findings.offers(self._finding)
 
     def compose(self) -> ComposeResult:
         """The finding, then the form when a decision is possible."""
@@ -48,7 +48,6 @@ class Decide(ModalScreen[Decision | None]):
                 return
             yield OptionList(*self._prompts(0), id="choices", compact=True, markup=False)
             yield Input(self._finding.suggestion or "", placeholder="which", id="argument", compact=True)
-            yield Checkbox("in every column of every table", id="everywhere", compact=True)
             yield Input(
                 placeholder="why? (stands in journal, plan and report)", id="reason", compact=True, max_length=500
             )
@@ -76,10 +75,6 @@ class Decide(ModalScreen[Decision | None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter goes on to what is still to be said."""
         self.query_one("#argument" if self._choice in ARGUED and not self._argument else "#reason", Input).focus()
-
-    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
-        """The effect follows."""
-        self._tell()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The effect follows."""
@@ -110,7 +105,11 @@ class Decide(ModalScreen[Decision | None]):
 
     @property
     def _choice(self) -> Choice:
-        return self._choices[self.query_one(OptionList).highlighted or 0]
+        return self._picked.choice
+
+    @property
+    def _picked(self) -> findings.Offer:
+        return self._offers[self.query_one(OptionList).highlighted or 0]
 
     @property
     def _argument(self) -> str:
@@ -118,16 +117,13 @@ class Decide(ModalScreen[Decision | None]):
 
     def _prompts(self, chosen: int) -> list[str]:
         """The choices as lines; the chosen one is marked by more than a colour."""
-        return [
-            f"{'(*)' if number == chosen else '( )'} {CHOICE_WORDS[choice]}"
-            for number, choice in enumerate(self._choices)
-        ]
+        return [f"{'(*)' if number == chosen else '( )'} {offer.words}" for number, offer in enumerate(self._offers)]
 
     def _decision(self) -> Decision:
         reason = self.query_one("#reason", Input).value.strip()
         argument = self._argument if self._choice in ARGUED else None
         table, column = self._finding.table, self._finding.column
-        if self._choice is Choice.MARK_MISSING and self.query_one(Checkbox).value:
+        if self._picked.everywhere:
             table = column = "*"
         return Decision(self._finding.rule, self._choice, reason, table, column, argument)
 
@@ -140,7 +136,6 @@ class Decide(ModalScreen[Decision | None]):
 
     def _tell(self) -> None:
         self.query_one("#argument", Input).display = self._choice in ARGUED
-        self.query_one(Checkbox).display = self._choice is Choice.MARK_MISSING
         before = gate_of(self._look.record(self._stage).findings)
         after = self._would_be([self._decision()], self._stage)
         self.query_one("#effect", Static).update(content(findings.gate_word(before, after)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,6 +26,10 @@ from sdetl_tui.wizard import STAGE_OF, Action, Place, Situation, next_line, prim
 
 if TYPE_CHECKING:
     from sdetl_tui.app import SdetlApp
+
+
+_SAID_SECONDS = 2.0
+"""An answer stays at least so long, even when what it answers changes the picture."""
 
 
 class PlaceScreen(Screen[None]):
@@ -52,6 +57,7 @@ class PlaceScreen(Screen[None]):
         self._drawn_for: object = None
         self._log_seen = 0
         self._said = ""
+        self._said_at = 0.0
         self.last_pulse: Pulse | None = None
         self._is_composed = False
 
@@ -142,7 +148,8 @@ class PlaceScreen(Screen[None]):
         signature = self.signature(now)
         if signature != self._drawn_for:
             self._drawn_for = signature
-            self._said = ""
+            if time.monotonic() - self._said_at > _SAID_SECONDS:
+                self._said = ""
             self._tell_next(now)
             self.call_later(self.redraw)
 
@@ -167,7 +174,7 @@ class PlaceScreen(Screen[None]):
 
     def say(self, words: str) -> None:
         """Answer a key in the line at the bottom, until something changes."""
-        self._said = words
+        self._said, self._said_at = words, time.monotonic()
         if self.last_pulse is not None:
             self._tell_next(self.last_pulse.situation)
 

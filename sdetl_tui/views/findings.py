@@ -134,6 +134,25 @@ def choices(finding: Finding) -> tuple[Choice, ...]:
     return tuple(c for c in offered if not (finding.severity is Severity.HALT and c is Choice.ACCEPT))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offer:
+    """One line of the decision dialog.  ``everywhere``: about every column of every table, not just this one."""
+
+    choice: Choice
+    words: str
+    everywhere: bool = False
+
+
+def offers(finding: Finding) -> tuple[Offer, ...]:
+    """The choices as they are offered: a mark that means missing here may mean so everywhere."""
+    found: list[Offer] = []
+    for choice in choices(finding):
+        found.append(Offer(choice, CHOICE_WORDS[choice]))
+        if choice is Choice.MARK_MISSING:
+            found.append(Offer(choice, "this mark means missing in every column of every table", everywhere=True))
+    return tuple(found)
+
+
 def gate_word(before: Gate, after: Gate) -> Line:
     """What a decision does to the gate, in words."""
     tone = {Gate.PASSED: Tone.GOOD, Gate.REVIEW: Tone.NOTICE, Gate.HALTED: Tone.BAD}[after]
