@@ -34,7 +34,7 @@ def blocks(look: Look, lines: Sequence[CheckedLine] | None) -> tuple[Block, ...]
     )
     table = Table(
         "checklist",
-        (Column("State"), Column("Line"), Column("Evidence")),
+        (Column("State"), Column("Line"), Column("Evidence", spare=True)),
         Rows(
             lines or (), lambda item: Row(item.text, (look.status(item.status), line(item.text), line(item.evidence)))
         ),

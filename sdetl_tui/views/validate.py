@@ -131,7 +131,7 @@ def _panel_detail(panel: PanelRecord) -> tuple[Block, ...]:
 
 
 def _column(look: Look, number: int, column: ComparedColumn) -> Row:
-    shown = column.differs or ("count",)
+    shown = column.differs or tuple(column.source)[:2]
     cells = (
         look.yes_or_no(good=not column.differs, yes="equal", no="DIFFERS"),
         line(f"{column.table}.{column.column}"),
