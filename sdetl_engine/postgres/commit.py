@@ -11,18 +11,17 @@ import psycopg
 from sdetl_engine.errors import SdetlError, TargetError
 
 PATIENCE_SECONDS = 30.0
+"""How long the server is asked before nobody knows."""
 _PAUSE_SECONDS = 0.2
 
 
-def was_committed(
-    connect: Callable[[], psycopg.Connection[Any]], xid: str, version: str, *, patience: float = PATIENCE_SECONDS
-) -> bool:
+def was_committed(connect: Callable[[], psycopg.Connection[Any]], xid: str, version: str) -> bool:
     """True when the transaction was committed, False when it was not.
 
     ``connect`` raises TargetError while the server cannot be reached.  Raises TargetError saying that nobody knows
     when the server does not answer in time; ``sdetl versions`` tells once it does.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
             status = _status(connect, xid)

@@ -121,12 +121,9 @@ class _Switch:
                     self._connection.rollback()
                     self._pause(who_blocks(self._connection, self._order.serving_schema, ()))
                     self._connection.rollback()
-        except psycopg.OperationalError as error:
-            if not self._connection.closed and not self._connection.broken:
-                self._connection.rollback()
-                raise statement_error(error, f"making version {self._order.to_version} live") from None
-            raise _not_made(self._order) from None
         except psycopg.Error as error:
+            if self._connection.closed:
+                raise _not_made(self._order) from None
             self._connection.rollback()
             raise statement_error(error, f"making version {self._order.to_version} live") from None
         except BaseException:
