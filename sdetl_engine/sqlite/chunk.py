@@ -341,7 +341,7 @@ def _mixed_terms(question: Question, codec: str) -> list[str]:
         *(f"total({kind} = '{k}')" for k in ("integer", "real", "blob")),
         *(f"min({integer})", f"max({integer})", f"min({real})", f"max({real})"),
         f"total({kind} = 'real' AND {v} = CAST({v} AS INTEGER))",
-        f"total({kind} = 'real' AND abs({v}) = 9e999)",
+        f"total({kind} = 'real' AND {v} IN (9e999, -9e999))",
         _decimals_term(question),
         f"total({kind} = 'integer' AND {v} <> CAST({v} AS REAL))",
         f"total({kind} = 'integer' AND {v} IN (0, 1))",

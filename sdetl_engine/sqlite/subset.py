@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
+import json
 import math
 import random
 import sqlite3
@@ -149,7 +149,7 @@ class _Drawing:
             self._create(place)
             driving = self._driving(place)
             if driving is None:
-                self._insert(place, self._random_keys(place, self._share(place)))
+                self._insert_from(place, self._random_keys(place, self._share(place)))
             else:
                 self._draw_children(driving)
             self._draw_edges(place)
@@ -199,11 +199,9 @@ class _Drawing:
             self._connection.execute(f"INSERT INTO {family} {self._children(link)}")
             drawn = self._count(family)
             order = f"SELECT {place.keys} FROM {family} ORDER BY {place.keys}"
-            self._insert(place, self._spread(self._connection.execute(order), drawn, MOST_CHILDREN * share, place))
+            self._insert_from(place, self._spread(order, drawn, MOST_CHILDREN * share, place))
         with self._scratch("picked", place.keys) as picked:
-            marks = ", ".join("?" * len(place.key.terms))
-            keys = self._random_keys(place, share)
-            self._connection.executemany(f"INSERT INTO {picked} VALUES ({marks})", keys)
+            self._connection.execute(f"INSERT INTO {picked} {self._random_keys(place, share)}")
             self._insert_from(place, self._parentless(link, picked))
             if self._count(place.drawn) < min(self.of[place.table.name], SMALL):
                 self._insert_from(place, f"SELECT {place.keys} FROM {picked}")
@@ -284,44 +282,38 @@ class _Drawing:
             f"INSERT OR IGNORE INTO {place.drawn} SELECT *, {self._step} FROM ({query}) WHERE TRUE"
         ).rowcount
 
-    def _insert(self, place: _Place, keys: Iterable[tuple[object, ...]]) -> None:
-        self._step += 1
-        marks = ", ".join("?" * len(place.key.terms))
-        self._connection.executemany(f"INSERT OR IGNORE INTO {place.drawn} VALUES ({marks}, {self._step})", keys)
-
-    def _random_keys(self, place: _Place, count: int) -> Iterator[tuple[object, ...]]:
-        """``count`` keys, one from a random place in each of as many equal stretches of the table."""
+    def _random_keys(self, place: _Place, count: int) -> str:
+        """SELECT of ``count`` keys, one from a random place in each of as many equal stretches of the table."""
         rows = self.of[place.table.name]
         if place.key.is_rowid and rows:
             term = place.key.terms[0]
             (low,) = self._connection.execute(f"SELECT min({term}) FROM {place.source}").fetchone()
             (high,) = self._connection.execute(f"SELECT max({term}) FROM {place.source}").fetchone()
             if high - low + 1 == rows:
-                return self._spread(((number,) for number in range(low, high + 1)), rows, count, place, low)
+                # Numbers without gaps need not be walked over.
+                return _listed(low + position for position in self._positions(place, rows, count))
         order = place.key.of("t")
-        query = f"SELECT {order} FROM {place.source} t NOT INDEXED ORDER BY {order}"
-        return self._spread(self._connection.execute(query), rows, count, place)
+        return self._spread(f"SELECT {order} FROM {place.source} t NOT INDEXED ORDER BY {order}", rows, count, place)
 
-    def _spread(
-        self, keys: Iterable[tuple[object, ...]], rows: int, count: int, place: _Place, low: int | None = None
-    ) -> Iterator[tuple[object, ...]]:
-        """Of ``rows`` keys ``count``, a random one from each of equal stretches.
+    def _spread(self, query: str, rows: int, count: int, place: _Place) -> str:
+        """SELECT of ``count`` of the ``rows`` keys that the query gives, a random one from each of equal stretches.
 
-        ``low`` is the first key when the keys are numbers without gaps, which then need not be walked over.
+        The keys stay in SQLite: one of them may be a text that Python cannot decode.
         """
+        if rows <= count:
+            return query
+        positions = _listed(self._positions(place, rows, count))
+        numbered = f"SELECT *, row_number() OVER () - 1 AS position FROM ({query})"
+        return (
+            f"WITH numbered({place.keys}, position) AS ({numbered})"
+            f" SELECT {place.keys} FROM numbered WHERE position IN ({positions})"
+        )
+
+    def _positions(self, place: _Place, rows: int, count: int) -> list[int]:
         chance = random.Random(f"{self._seed}:{place.table.name}")  # noqa: S311 - a sample, not a secret
         wanted = min(count, rows)
         starts = ((n * rows // wanted, (n + 1) * rows // wanted) for n in range(wanted))
-        positions = (start + int(chance.random() * (end - start)) for start, end in starts)
-        if wanted == rows:
-            yield from keys
-        elif low is not None:
-            yield from ((low + position,) for position in positions)
-        else:
-            iterator, at = iter(keys), 0
-            for position in positions:
-                yield from itertools.islice(iterator, position - at, position - at + 1)
-                at = position + 1
+        return [start + int(chance.random() * (end - start)) for start, end in starts]
 
     @contextlib.contextmanager
     def _scratch(self, name: str, columns: str) -> Iterator[str]:
@@ -331,6 +323,11 @@ class _Drawing:
 
     def _count(self, table: str) -> int:
         return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    """SELECT of those numbers."""
+    return f"SELECT value FROM json_each('{json.dumps(list(numbers))}')"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
