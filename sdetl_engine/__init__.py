@@ -45,6 +45,7 @@ from sdetl_engine.errors import (
 from sdetl_engine.events import Event, RecordingReporter, Reporter, SilentReporter
 from sdetl_engine.events import Progress as Snapshot
 from sdetl_engine.findings import Choice, Decision, Evidence, Finding, Gate, Severity, decide, gate_of
+from sdetl_engine.late import LateTable, LateWrites
 from sdetl_engine.manifest import FoundBackup, find_backup
 from sdetl_engine.observe.health import Health, measure
 from sdetl_engine.observe.rate import RateMeter
@@ -93,6 +94,7 @@ from sdetl_engine.sqlite.ledger import Line as LedgerLine
 from sdetl_engine.sqlite.ledger import Page as LedgerPage
 from sdetl_engine.stages.cutover import rollback_command
 from sdetl_engine.stages.diff import DiffResult, diff
+from sdetl_engine.stages.late_writes import late_sentences, late_writes
 from sdetl_engine.stages.prune import carry_out_prune, plan_prune
 from sdetl_engine.stages.restore import drop_restored, make_restored_live, restore_beside
 from sdetl_engine.stages.rollback import RolledBack, choose_version, rollback
@@ -136,6 +138,8 @@ __all__ = [
     "GateStopped",
     "GaugeReading",
     "Health",
+    "LateTable",
+    "LateWrites",
     "LedgerLine",
     "LedgerPage",
     "LoadedResult",
@@ -207,6 +211,8 @@ __all__ = [
     "find_backup",
     "gate_of",
     "hand_over",
+    "late_sentences",
+    "late_writes",
     "list_versions",
     "load_settings",
     "make_restored_live",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def drill(
     one rollback, else ``drill.rto_seconds``.  The reporter hears ``DrillStepStarted`` and ``DrillStepFinished``.
     Raises TargetError, LockHeld, Cancelled; a drill that fails is a result that did not pass.
     """
-    tools = Tools(start_run, resume_run, rollback, restore_beside, make_restored_live)
+    tools = Tools(start_run, resume_run, functools.partial(rollback, log=False), restore_beside, make_restored_live)
     return recipe.drill(
         workspace, session, settings, reporter, tools, source=source, faults=faults, budget_seconds=budget_seconds
     )

@@ -21,7 +21,6 @@ from sdetl_engine import (
     ExitCode,
     Runner,
     SdetlError,
-    SilentReporter,
     Stage,
     UsageError,
     Workspace,
@@ -54,7 +53,7 @@ from sdetl_tui.options import (
     settings_of,
     workspace_of,
 )
-from sdetl_tui.recovery import backup_verify_command, drill_command, restore_command
+from sdetl_tui.recovery import backup_verify_command, drill_command, restore_command, roll_back_command
 
 app = typer.Typer(
     name="sdetl",
@@ -253,16 +252,11 @@ def rollback(
     yes: YesOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Make the version live again that was live before the present one."""
-    from sdetl_engine import choose_version, open_session
-    from sdetl_engine import rollback as roll_back
+    """Make the version live again that was live before the present one.
 
-    settings = settings_of(None, set_)
-    with open_session(workspace_of(workspace), target or show.target_of_environment(), settings) as session:
-        live, back_to = choose_version(session, settings, to)
-        if live.version != back_to.version:
-            show.agree(f"make {back_to.version} live in {settings.serving_schema} instead of {live.version}", yes=yes)
-        show.rolled_back(roll_back(session, settings, SilentReporter(), to), as_json=json_)
+    What was written to the live version since it was loaded is found first, and exported as SQL and CSV.
+    """
+    roll_back_command(target, to, workspace, set_, yes=yes, as_json=json_)
 
 
 @app.command()

@@ -18,13 +18,16 @@ from sdetl_engine import (
     Runner,
     SdetlError,
     UsageError,
+    choose_version,
     drill,
     drop_restored,
     find_backup,
+    late_writes,
     make_restored_live,
     open_session,
     restore_beside,
     restore_source,
+    rollback,
     rollback_command,
     verify_backup,
 )
@@ -131,6 +134,34 @@ def restore_command(carry_out: CarryOut) -> Callable[..., None]:
             _restore_dump(space.root, found, target, name, set_, yes=yes, as_json=json_)
 
     return restore
+
+
+def roll_back_command(
+    target: str | None,
+    to: str | None,
+    workspace: Path | None,
+    assignments: list[str] | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """``sdetl rollback``: late writes first, then agreement, then the switch."""
+    settings, space = settings_of(None, assignments), workspace_of(workspace)
+    with open_session(space, target or show.target_of_environment(), settings) as session:
+        live, back_to = choose_version(session, settings, to)
+        late = None
+        with Teller(stderr_console(), "sdetl rollback again") as teller:
+            if live.version != back_to.version:
+                late = late_writes(space, session, settings, teller)
+        if late is not None:
+            show_recovery.late(stderr_console(), late)
+            left = f", and leave {late.rows:,} late rows behind in {live.version}" if late.rows else ""
+            show.agree(
+                f"make {back_to.version} live in {settings.serving_schema} instead of {live.version}{left}", yes=yes
+            )
+        with Teller(stderr_console(), "sdetl rollback again") as teller:
+            done = rollback(session, settings, teller, to, late=late)
+    show_recovery.rolled_back(done, late, as_json=as_json)
 
 
 def _restore_dump(

@@ -119,21 +119,6 @@ def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bo
         versions(found, as_json=False)
 
 
-def rolled_back(done: Any, *, as_json: bool) -> None:
-    """What is live now."""
-    if as_json:
-        emit_json(jsonable(dataclasses.asdict(done)))
-        return
-    if not done.changed:
-        emit(f"{plain(done.live_version)} is live already; nothing was changed")
-        return
-    emit(
-        f"{plain(done.live_version)} is live again, {plain(done.previous_version)} retired "
-        f"({done.seconds:.2f} s, readers waited at most {done.lock_seconds:.3f} s); "
-        f"{sum(done.rows.values()):,} rows in {len(done.rows)} tables read back"
-    )
-
-
 def pruned(planned: Any, *, done: bool, as_json: bool) -> None:
     """What was removed, or would be."""
     if as_json:

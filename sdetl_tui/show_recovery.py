@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sdetl_engine import Check, DrillResult, RestoredVersion, RestoreResult, VerifiedBackup
+from sdetl_engine import (
+    Check,
+    DrillResult,
+    LateWrites,
+    RestoredVersion,
+    RestoreResult,
+    RolledBack,
+    VerifiedBackup,
+    late_sentences,
+)
 from sdetl_tui.show import emit, emit_json, jsonable, new_table
 from sdetl_tui.text import literal, plain
 
@@ -76,6 +85,43 @@ def restored(done: RestoreResult, back: str | None, *, as_json: bool) -> None:
         emit(f"what readers had before and have not now: {plain(', '.join(done.not_there))}")
     if back is not None:
         emit(f"to go back: {plain(back)}")
+
+
+def late(console: Console, found: LateWrites) -> None:
+    """Before anybody is asked: what would be left behind, and where it was exported to."""
+    sentences = late_sentences(found)
+    if not sentences:
+        console.print(literal(f"nothing was written to {found.version} since it was loaded"), soft_wrap=True)
+        return
+    console.print(literal(f"written to {found.version} since it was loaded:", style="yellow"), soft_wrap=True)
+    for sentence in sentences:
+        console.print(literal(f"  {sentence}"), soft_wrap=True)
+    if found.sql_file is not None:
+        console.print(
+            literal(f"exported to {found.sql_file} and {len(found.csv_files)} CSV files beside it"), soft_wrap=True
+        )
+
+
+def rolled_back(done: RolledBack, found: LateWrites | None, *, as_json: bool) -> None:
+    """What is live now, how long it took, and what was left behind."""
+    if as_json:
+        document = jsonable(dataclasses.asdict(done))
+        if found is not None:
+            fields = dataclasses.asdict(found)
+            del fields["marks"]
+            document["late_writes"] = {**jsonable(fields), "rows": found.rows}
+        emit_json(document)
+        return
+    if not done.changed:
+        emit(f"{plain(done.live_version)} is live already; nothing was changed")
+        return
+    emit(
+        f"{plain(done.live_version)} is live again, {plain(done.previous_version)} retired "
+        f"(back in {done.rto_seconds:.2f} s, readers waited at most {done.lock_seconds:.3f} s); "
+        f"{sum(done.rows.values()):,} rows in {len(done.rows)} tables read back"
+    )
+    if found is not None and found.rows:
+        emit(f"{found.rows:,} late rows stay in {plain(found.version)}; they are in {plain(found.sql_file or '')}")
 
 
 def _checks(checks: Sequence[Check]) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from datetime import UTC, datetime
 
 from sdetl_engine.errors import TargetError, UsageError
 from sdetl_engine.events import Reporter
+from sdetl_engine.files import append_line
+from sdetl_engine.late import LateWrites
 from sdetl_engine.postgres import registry
+from sdetl_engine.postgres.content import table_names
 from sdetl_engine.postgres.locks import operator, run_lock
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.switch import SwitchOrder, switch
+from sdetl_engine.postgres.written import marks
 from sdetl_engine.settings import Settings
 
 
@@ -48,7 +53,7 @@ def choose_version(
         if name is None:
             raise TargetError(
                 f"{live.version} is the first version of {serving}: there is none to go back to",
-                next_step="a dump of an earlier state stands in the backup folder of each run (pg_restore reads it)",
+                next_step="a dump of an earlier state stands in the backup folder of each run: sdetl restore RUN",
                 kind="rollback",
             )
         version = registry.get_version(connection, name)
@@ -57,10 +62,20 @@ def choose_version(
     return live, version
 
 
-def rollback(session: TargetSession, settings: Settings, reporter: Reporter, wanted: str | None = None) -> RolledBack:
+def rollback(
+    session: TargetSession,
+    settings: Settings,
+    reporter: Reporter,
+    wanted: str | None = None,
+    *,
+    late: LateWrites | None = None,
+    log: bool = True,
+) -> RolledBack:
     """Make ``wanted`` (default: the version that was live before the present one) live again.
 
-    Asking for the version that is live already changes nothing and is no error.
+    ``late``: what was found to have been written to the live version; what was written after that is warned of.
+    ``log``: add a line to ``deployments.log`` of the session's workspace.  Asking for the version that is live already
+    changes nothing and is no error.  Raises UsageError, TargetError, LockHeld, Cancelled.
     """
     began = time.monotonic()
     live, version = choose_version(session, settings, wanted)
@@ -79,6 +94,7 @@ def rollback(session: TargetSession, settings: Settings, reporter: Reporter, wan
             )
             done = switch(session.connect, order, settings.cutover, reporter, before_commit=lambda xid: None)
     rows = _rows(session, settings)
+    rto = time.monotonic() - began
     expected = dict(version.table_rows or {})
     wrong = [t for t, n in expected.items() if rows.get(t) != n]
     if wrong:
@@ -87,9 +103,13 @@ def rollback(session: TargetSession, settings: Settings, reporter: Reporter, wan
             f"{len(wrong)} tables of {version.version} hold other row counts than when it was loaded: {', '.join(wrong[:5])}",
             level="warning",
         )
-    rto = time.monotonic() - began
     _note(session, version.version, rto)
-    return RolledBack(version.version, live.version, done.seconds, done.lock_seconds, done.attempts, rows, rto)
+    result = RolledBack(version.version, live.version, done.seconds, done.lock_seconds, done.attempts, rows, rto)
+    if late is not None:
+        _warn_of_later_writes(session, live, late, reporter)
+    if log:
+        _log(session, settings, result, late)
+    return result
 
 
 def _note(session: TargetSession, version: str, seconds: float) -> None:
@@ -100,13 +120,43 @@ def _note(session: TargetSession, version: str, seconds: float) -> None:
         connection.commit()
 
 
+def _warn_of_later_writes(
+    session: TargetSession, retired: registry.Version, late: LateWrites, reporter: Reporter
+) -> None:
+    """Between the finding and the switch somebody may have gone on writing; nobody writes there any more."""
+    if retired.load_xid is None or late.unknown is not None:
+        return
+    with session.connect() as connection:
+        now = marks(connection, retired.version, retired.load_xid)
+    if now != dict(late.marks):
+        reporter.event(
+            "WrittenMeanwhile",
+            f"{retired.version} was written to until the switch: rows that the export does not have stand in it",
+            level="warning",
+            version=retired.version,
+        )
+
+
+def _log(session: TargetSession, settings: Settings, done: RolledBack, late: LateWrites | None) -> None:
+    """The line in ``deployments.log``."""
+    line = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "action": "rollback",
+        "by": operator(),
+        "target": session.spoken,
+        "serving_schema": settings.serving_schema,
+        "live": done.live_version,
+        "previous": done.previous_version,
+        "rto_seconds": round(done.rto_seconds, 3),
+        "lock_seconds": round(done.lock_seconds, 3),
+        "late_writes": late.rows if late is not None and late.unknown is None else None,
+        "late_writes_in": late.sql_file if late is not None else None,
+    }
+    append_line(session.workspace.prepare().deployments_log, json.dumps(line, ensure_ascii=True))
+
+
 def _rows(session: TargetSession, settings: Settings) -> dict[str, int]:
     """Rows per table as readers of the serving schema see them now."""
     serving = settings.serving_schema
     with session.connect() as connection:
-        tables = connection.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s) "
-            "AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
-            [serving],
-        ).fetchall()
-        return {name: count_rows(connection, serving, name) for (name,) in tables}
+        return {name: count_rows(connection, serving, name) for name in table_names(connection, serving)}
