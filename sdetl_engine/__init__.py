@@ -12,7 +12,7 @@ drain ``runner.reporter.events``, stop with ``runner.reporter.request_stop()``, 
 ``runner.deployment.decide()`` and look again with ``runner.reconsider()``.
 """
 
-from sdetl_engine.beside import hand_over, list_versions, open_session
+from sdetl_engine.beside import hand_over, list_versions, lock_holder, open_session
 from sdetl_engine.browse import (
     TableContrast,
     TypeCost,
@@ -215,6 +215,7 @@ __all__ = [
     "late_writes",
     "list_versions",
     "load_settings",
+    "lock_holder",
     "make_restored_live",
     "measure",
     "open_session",

@@ -11,7 +11,7 @@ from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import ResourceError, UsageError
 from sdetl_engine.files import private_folder, sync_folder
-from sdetl_engine.postgres import registry
+from sdetl_engine.postgres import locks, registry
 from sdetl_engine.postgres.registry import Version
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.records import BackupResult, CleanedResult
@@ -30,6 +30,12 @@ def list_versions(session: TargetSession, serving_schema: str | None = None) -> 
     """Every version that the target's registry knows, newest first."""
     with session.connect() as connection:
         return registry.all_versions(connection, serving_schema) if registry.exists(connection) else []
+
+
+def lock_holder(session: TargetSession, serving_schema: str) -> str | None:
+    """Who works on the serving schema now (``user@host since ...``), or None."""
+    with session.connect() as connection:
+        return locks.holder(connection, serving_schema)
 
 
 def hand_over(run: Deployment, stage: Stage, output: Path) -> tuple[Path, ...]:

@@ -40,6 +40,7 @@ from sdetl_tui.wizard import Situation
 
 _LOG_LINES = 2000
 _RATES = 240
+_TOLD = 12
 _HEALTH_SECONDS = 5.0
 
 
@@ -57,6 +58,15 @@ class Engine(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LogLine:
+    """One fact of the engine as the drawer shows it.  ``at`` is local time, HH:MM:SS."""
+
+    at: str
+    level: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Pulse:
     """What a look at the engine found.  ``remaining`` in seconds, None where it cannot be told honestly."""
 
@@ -68,6 +78,8 @@ class Pulse:
     rates: tuple[float, ...] = ()
     health: Health | None = None
     log_count: int = 0
+    told: tuple[LogLine, ...] = ()
+    """What the stage at work has told since it began, the newest last."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -128,15 +140,6 @@ class JobReporter:
             interrupt()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LogLine:
-    """One fact of the engine as the drawer shows it.  ``at`` is local time, HH:MM:SS."""
-
-    at: str
-    level: str
-    message: str
-
-
 class Bridge:
     """One session of the wizard over one workspace: at most one run, and small jobs beside it."""
 
@@ -156,6 +159,7 @@ class Bridge:
         self._rates: collections.deque[float] = collections.deque(maxlen=_RATES)
         self._work_began: float | None = None
         self._worked = 0.0
+        self._told: collections.deque[LogLine] = collections.deque(maxlen=_TOLD)
         self._health: tuple[float, Health] | None = None
         self._log_count = 0
 
@@ -289,6 +293,7 @@ class Bridge:
             rates=tuple(self._rates),
             health=self._measure(running=situation.running),
             log_count=self._log_count,
+            told=tuple(self._told) if situation.running else (),
         )
 
     # jobs
@@ -348,7 +353,12 @@ class Bridge:
 
     def _note(self, event: Event) -> None:
         self._log_count += 1
-        self.log.append(LogLine(time.strftime("%H:%M:%S"), event.level, event.message))
+        if event.name == "StageStarted":
+            self._told.clear()
+        noted = LogLine(time.strftime("%H:%M:%S"), event.level, event.message)
+        self.log.append(noted)
+        if event.name != "StageStarted":
+            self._told.append(noted)
 
     def _elapsed(self, *, running: bool) -> float:
         if self._work_began is not None and not running:

@@ -10,8 +10,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from sdetl_engine import SdetlError
+from sdetl_engine import SdetlError, lock_holder
 from sdetl_tui.blocks import Block, Note, Span, Tone, line
+from sdetl_tui.bridge import Job
 from sdetl_tui.modals.ask import Choose, error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.text import contents
@@ -43,6 +44,7 @@ class StartScreen(PlaceScreen):
         """A run that can be taken up comes before a new one."""
         super().on_mount()
         self.call_after_refresh(self._focus_first)
+        self._ask_for_holder()
 
     def signature(self, now: Situation) -> object:
         """Runs change when one begins or ends."""
@@ -53,7 +55,7 @@ class StartScreen(PlaceScreen):
         states = self.wizard.bridge.run_states()
         notes: list[Block] = []
         if self.wizard.holder:
-            notes.append(Note((line(Span("the target is being worked on: ", Tone.NOTICE), self.wizard.holder),)))
+            notes.append(Note((line(Span("target: ", Tone.NOTICE), self.wizard.holder),)))
         return (*notes, versions.runs(states))
 
     def next_words(self, now: Situation) -> str:
@@ -76,6 +78,8 @@ class StartScreen(PlaceScreen):
         fields = list(self.query(Input))
         place = fields.index(event.input) + 1
         (fields[place] if place < len(fields) else self.query_one("#primary", Button)).focus()
+        if event.input.id == "field-target":
+            self._ask_for_holder()
 
     def problem(self, error: SdetlError) -> None:
         """The answers do not do."""
@@ -106,6 +110,26 @@ class StartScreen(PlaceScreen):
                 self.wizard.resume(key)
 
         self.app.push_screen(Choose(f"Run {key}", lines, ways), chosen)
+
+    def _ask_for_holder(self) -> None:
+        """Who works on the target.  The embedded server is not started just to ask: its runs stand in the table."""
+        app = self.wizard
+        if not app.is_production or app.bridge.situation().has_run:
+            return
+        opening = app.session_opener()
+
+        def ask() -> str | None:
+            with opening() as (session, settings):
+                return lock_holder(session, settings.serving_schema)
+
+        def done(job: Job) -> None:
+            app.holder = (
+                (f"worked on by {job.result}" if job.result else None)
+                if job.error is None
+                else f"it does not answer: {job.error.message}"
+            )
+
+        app.bridge.start_job("asking the target", ask, done)
 
     def _can_resume(self, is_resumable: bool) -> bool:
         return is_resumable and not self.wizard.bridge.read_only and not self.wizard.bridge.is_running

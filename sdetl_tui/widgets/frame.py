@@ -119,6 +119,7 @@ class Meter(Shown):
             lines.append(line(Span("rate      ", Tone.DIM), Span(drawn, Tone.ACCENT)))
         if pulse.health is not None:
             lines.append(_health(pulse.health))
+        lines += [line(Span(f"{item.at}  ", Tone.DIM), item.message) for item in pulse.told]
         return lines
 
     def _bar(self, snapshot: Snapshot, glyphs: Glyphs, width: int) -> Line:
