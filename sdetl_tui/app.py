@@ -127,6 +127,7 @@ class SdetlApp(App[int]):
         self._was_running = False
         self._followed: Stage | None = None
         self._ending: ExitCode | None = None
+        self.set_class(session.terminal.ascii, "ascii")
         for theme in _themes():
             self.register_theme(theme)
         self.theme = _THEMES[session.terminal.theme]

@@ -20,6 +20,7 @@ class Glyphs:
     bars: str
     bullet: str
     rule: str
+    cut: str
 
 
 UNICODE = Glyphs(
@@ -42,6 +43,7 @@ UNICODE = Glyphs(
     bars=" ▁▂▃▄▅▆▇█",
     bullet="•",
     rule="─",
+    cut="…",
 )
 ASCII = Glyphs(
     status={
@@ -63,6 +65,7 @@ ASCII = Glyphs(
     bars=" .:-=+*#@",
     bullet="*",
     rule="-",
+    cut="~",
 )
 
 

@@ -118,8 +118,7 @@ class PlaceScreen(Screen[None]):
     def on_mount(self) -> None:
         """Marks for colours, and the first picture."""
         self._is_composed = True
-        self.set_class(self.wizard.is_production, "production")
-        self.set_class(self.wizard.glyphs.rule == "-", "ascii")
+        self.app.set_class(self.wizard.is_production, "production")
         self.query_one("#log", Log).set_class(self.wizard.log_open, "open")
         self.query_one("#log", Log).can_focus = False
         self.beat(self.wizard.bridge.poll())
@@ -137,7 +136,7 @@ class PlaceScreen(Screen[None]):
         now = pulse.situation
         width = self.size.width
         app = self.wizard
-        self.query_one(Banner).tell(app.environment_word, app.moving, app.run_id, app.modes, width)
+        self.query_one(Banner).tell(app.environment_word, app.moving, app.run_id, app.modes, width, app.glyphs.cut)
         self.query_one("#rail", Rail).tell(now, self.place, app.glyphs, flat=False)
         self.query_one("#flat-rail", Rail).tell(now, self.place, app.glyphs, flat=True)
         self.query_one("#head", Shown).show(contents(self._head(now)))

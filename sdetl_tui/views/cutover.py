@@ -68,7 +68,15 @@ def _beside(look: Look, contrast: VersionContrast) -> tuple[Block, ...]:
         ("compared with", line(_version(live)) if live is not None else _unmanaged(contrast)),
         ("readers", line(", ".join(contrast.readers) or "no role but the owner has rights")),
         ("dashboards", _dashboards(look)),
+        ("by", line(look.run.who)),
     ]
+    if live is not None and look.run.session is not None and look.record(Stage.CUTOVER).status is not Status.PASSED:
+        facts.append(
+            (
+                "way back",
+                line(Span(f"sdetl rollback --target '{look.run.session.spoken}' --to {live.version}", Tone.STRONG)),
+            )
+        )
     if contrast.dependents:
         facts.append(("bound to it", line(Span("; ".join(contrast.dependents), Tone.NOTICE))))
     columns = (Column("Table"), Column("Live", right=True), Column("Candidate", right=True), Column("Columns"))

@@ -14,8 +14,8 @@ _TONE = {"live": Tone.GOOD, "candidate": Tone.ACCENT, "failed": Tone.BAD, "loadi
 def blocks(versions: Sequence[Version] | None) -> tuple[Block, ...]:
     """Every version, newest first."""
     columns = (
-        *(Column("State"), Column("Version"), Column("Rows", right=True), Column("Score", right=True)),
-        *(Column("Live since"), Column("Source MD5", spare=True), Column("By", spare=True)),
+        *(Column("State"), Column("Version"), Column("Rows", right=True), Column("Score", right=True, spare=True)),
+        *(Column("Live since", spare=True), Column("Source MD5", spare=True), Column("By", spare=True)),
     )
     empty = "the registry knows no version yet" if versions is not None else "asking the target ..."
     return (Table("versions", columns, Rows(versions or (), _row), empty=empty),)
@@ -106,7 +106,7 @@ def runs(states: Sequence[RunState]) -> Table:
         Column("State"),
         Column("Stopped at"),
         Column("Done", right=True, spare=True),
-        Column("Source"),
+        Column("Source", spare=True),
     )
     return Table("runs", columns, Rows(ordered, _run), empty="no run yet in this workspace", title="Runs")
 

@@ -19,7 +19,7 @@ def drawn(blocks: Sequence[Block], glyphs: Glyphs) -> list[Prose | PagedTable]:
             if prose:
                 found.append(Prose(prose, glyphs))
                 prose = []
-            found.append(PagedTable(block))
+            found.append(PagedTable(block, glyphs))
         else:
             prose.append(block)
     if prose:

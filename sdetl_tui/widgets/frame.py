@@ -33,13 +33,15 @@ class Shown(Static):
 class Banner(Shown):
     """Environment in a word, source and target, the run, and the mode."""
 
-    def tell(self, environment: str, moving: str, run_id: str | None, modes: tuple[str, ...], width: int) -> None:
+    def tell(
+        self, environment: str, moving: str, run_id: str | None, modes: tuple[str, ...], width: int, cut: str
+    ) -> None:
         """One line."""
         mode = " ".join(modes)
         right = f"{mode}  {run_id or 'no run'}".strip()
         left = f" {environment}  {moving}"
         room = max(0, width - len(right) - 2)
-        shown = left if len(left) <= room else left[: max(0, room - 1)] + "…"
+        shown = left if len(left) <= room else left[: max(0, room - 1)] + cut
         self.show(content(line(Span(shown.ljust(room), Tone.STRONG), f" {right} ")))
 
 

@@ -16,6 +16,7 @@ from textual.widgets import DataTable, Static
 
 from sdetl_tui.blocks import Column, Line, Row, Table, Tone
 from sdetl_tui.blocks import line as say
+from sdetl_tui.glyphs import Glyphs
 from sdetl_tui.text import content, plain, written
 
 _NARROWEST = 6
@@ -50,8 +51,9 @@ class PagedTable(Vertical):
             self.table = table
             self.key = key
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, glyphs: Glyphs) -> None:
         super().__init__()
+        self._cut = glyphs.cut
         self._table = table
         self._page = 0
         self._width = 0
@@ -104,7 +106,9 @@ class PagedTable(Vertical):
             column = self._table.columns[place]
             grid.add_column(Text(plain(column.title), justify="right" if column.right else "left"), width=width)
         for row in rows:
-            cells = [_cell(row.cells[i], self._table.columns[i], width, styles) for i, width in shown.items()]
+            cells = [
+                _cell(row.cells[i], self._table.columns[i], width, styles, self._cut) for i, width in shown.items()
+            ]
             grid.add_row(*cells, key=row.key)
         grid.move_cursor(row=min(cursor, len(rows) - 1))
         if self.pages > 1:
@@ -210,13 +214,15 @@ def _styles(theme: Mapping[str, str]) -> dict[Tone, str]:
     }
 
 
-def _cell(cell: Line, column: Column, width: int, styles: Mapping[Tone, str]) -> Text:
+def _cell(cell: Line, column: Column, width: int, styles: Mapping[Tone, str], cut: str) -> Text:
     """DataTable draws rich texts; those are literal too."""
     text = Text(no_wrap=True, justify="right" if column.right else "left")
     for span in cell:
         text.append(plain(span.text, _LONGEST_CELL), style=styles[span.tone])
     if column.tail and text.cell_len > width:
         over = text.cell_len - width + 1
-        return Text("…", no_wrap=True).append_text(text[over:])
-    text.truncate(width, overflow="ellipsis")
+        return Text(cut, no_wrap=True).append_text(text[over:])
+    if text.cell_len > width:
+        text.truncate(width - 1, overflow="crop")
+        text.append(cut)
     return text
