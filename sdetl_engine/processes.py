@@ -7,13 +7,14 @@ It imports only what the job names, never the caller's program, so that a script
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +90,19 @@ class Processes(Generic[Result]):
     def _end(self) -> None:
         for worker in self._workers:
             worker.end()
+
+
+@contextlib.contextmanager
+def beside(job: functools.partial[Result], reporter: Reporter, *, is_long: bool) -> Iterator[Callable[[], Result]]:
+    """A job beside what the block does; the block calls what it gets to have the job's result.
+
+    A job that is not long, or has no core of its own, is done when it is asked for, here.
+    """
+    if is_long and useful() > 1:
+        with Processes([job], reporter) as processes:
+            yield lambda: processes.results()[0]
+    else:
+        yield lambda: job(reporter=reporter)
 
 
 class _Worker:

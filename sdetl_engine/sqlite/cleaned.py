@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sqlite3
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from sdetl_engine.errors import UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
+from sdetl_engine.processes import beside
 from sdetl_engine.sqlite import iso, ledger, rewriting
 from sdetl_engine.sqlite.addressing import RowKey, Window, key_text, row_key, windows
 from sdetl_engine.sqlite.digest import table_digest
@@ -31,6 +33,8 @@ from sdetl_engine.values.schema import Schema, Table
 __all__ = ["Change", "CleanResult", "ColumnRules", "Kept", "clean", "count_changes", "preview", "sweep_partials"]
 
 _BLOCK = 8 * 1024 * 1024
+_LONG_BYTES = 32 * 1024 * 1024
+"""A file of this size is read in about the time that a process needs to start."""
 _RECOMPUTED_PER_WINDOW = 200
 _TERMS_AT_ONCE = 100
 _REFUSED = "a UNIQUE or CHECK rule of the table forbids the cleaned value"
@@ -59,6 +63,8 @@ class CleanResult:
     """Changed cells by ``table.column``; columns without any are absent, as are rules in ``by_rule``."""
     counts: tuple[ledger.Count, ...]
     kept: tuple[Kept, ...]
+    second_pass_changes: int
+    """Cells that cleaning the cleaned file again would change."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,10 +111,12 @@ def clean(
     # The cleaned file takes its name last: with it the pair is complete.
     with new_files(ledger_path, output) as (ledger_file, clean_file):
         rewritten, kept = _write_copy(source, clean_file, plan, watch)
-        rows, counts = _write_ledger(source, clean_file, ledger_file, plan, rewritten, watch)
-        _refuse_damage(source, clean_file, reporter)
+        examination = functools.partial(_examine, source, clean_file, plan)
+        with beside(examination, reporter, is_long=clean_file.stat().st_size >= _LONG_BYTES) as examined:
+            rows, counts = _write_ledger(source, clean_file, ledger_file, plan, rewritten, watch)
+            again = _count_again(clean_file, plan, examined(), reporter)
         watch.between()
-    return _result(rows, counts, kept)
+    return _result(rows, counts, kept, again)
 
 
 def count_changes(
@@ -120,12 +128,11 @@ def count_changes(
     Raises SourceError, ResourceError, Cancelled.
     """
     plan = plan_rewriting(schema, rules)
-    with (
-        writing(path.parent),
-        contextlib.closing(_open_with_dates(path)) as connection,
-        stoppable(connection, reporter),
-    ):
-        wanted = {table.table.name: sum(_count_wanted(connection, table)) for table in plan if table.active}
+    return _count_again(path, plan, _wanted(path, plan, reporter), reporter)
+
+
+def _count_again(path: Path, plan: Sequence[TableRewriting], wanted: Mapping[str, int], reporter: Reporter) -> int:
+    """How many of the cells that rules ask for a cleaning would really change."""
     if not any(wanted.values()):
         return 0
     unsure = any(wanted[table.table.name] and rewriting.may_be_refused(table) for table in plan if table.active)
@@ -320,6 +327,21 @@ def _count_by_cleaning(
         with contextlib.closing(_open_with_dates(scratch)) as connection, stoppable(connection, reporter):
             remaining = sum(sum(_count_wanted(connection, table)) for table in plan if table.active)
     return sum(wanted.values()) - remaining
+
+
+def _examine(source: Path, clean_file: Path, plan: Sequence[TableRewriting], *, reporter: Reporter) -> dict[str, int]:
+    """Refuse a damaged file; count by table what cleaning it again would ask for."""
+    _refuse_damage(source, clean_file, reporter)
+    return _wanted(clean_file, plan, reporter)
+
+
+def _wanted(path: Path, plan: Sequence[TableRewriting], reporter: Reporter) -> dict[str, int]:
+    with (
+        writing(path.parent),
+        contextlib.closing(_open_with_dates(path)) as connection,
+        stoppable(connection, reporter),
+    ):
+        return {table.table.name: sum(_count_wanted(connection, table)) for table in plan if table.active}
 
 
 # --- reading back, into the ledger --------------------------------------------------------------------------------
@@ -523,14 +545,14 @@ def _refuse_same(source: Path, output: Path, ledger_path: Path) -> None:
         raise UsageError(f"{output} cannot be the cleaned file and its ledger", next_step="give them two names")
 
 
-def _result(rows: Mapping[str, int], counts: Sequence[ledger.Count], kept: tuple[Kept, ...]) -> CleanResult:
+def _result(rows: Mapping[str, int], counts: Sequence[ledger.Count], kept: tuple[Kept, ...], again: int) -> CleanResult:
     by_rule: dict[str, int] = {}
     by_column: dict[str, int] = {}
     for count in counts:
         by_rule[count.rule.value] = by_rule.get(count.rule.value, 0) + count.cells
         name = f"{count.table}.{count.column}"
         by_column[name] = by_column.get(name, 0) + count.cells
-    return CleanResult(rows, sum(by_rule.values()), by_rule, by_column, tuple(counts), kept)
+    return CleanResult(rows, sum(by_rule.values()), by_rule, by_column, tuple(counts), kept, again)
 
 
 def _open_with_dates(path: Path) -> sqlite3.Connection:

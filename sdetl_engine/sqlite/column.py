@@ -58,8 +58,13 @@ class ColumnScan:
         self._number_misfits = self._surprises = 0
 
     def wants_numbers(self, answer: Answer) -> bool:
-        """True while the few different numbers of the column are still being collected."""
-        return self.numbers is not None and bool(answer.integers or answer.reals)
+        """True while the few different numbers of the column are still being collected, and there may be new ones."""
+        if self.numbers is None or not (answer.integers or answer.reals):
+            return False
+        low, high = answer.smallest_integer, answer.largest_integer
+        if answer.reals or low is None or high is None or high - low >= FEW:
+            return True
+        return not self.numbers.issuperset(range(low, high + 1))
 
     def add(self, answer: Answer, numbers: set[int | float], rows: int, low: int, high: int) -> None:
         """Take in one chunk of ``rows`` rows between two rowids."""

@@ -33,6 +33,8 @@ _NO_CONTROL_BYTES = bytes(c for c in range(256) if c not in _CONTROL_BYTES)
 _C1_BYTES = re.compile(rb"\xc2[\x80-\x9f]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
+_EMPTY = re.compile(r"\x1f(?=\x1f)")
+_ONLY_ZERO = re.compile(r"\x1f0(?=\x1f)")
 _STARTS_WITH_DIGIT = re.compile(r"\x1f[0-9+-]")
 _FIRST_OF_MARKS = re.escape("".join(sorted({mark[0] for mark in WELL_KNOWN_MARKS})))
 _MARK_LIKE = re.compile(f"\x1f([{_FIRST_OF_MARKS}][^\x1f]{{0,{LONGEST_MARK - 1}}})(?=\x1f)")
@@ -156,22 +158,35 @@ class TextTally:
         text = joined.decode("utf-8")
         wrapped = f"{SEPARATOR}{text}{SEPARATOR}"
         count = text.count(SEPARATOR) + 1
-        values: Sequence[str] = ()
+        is_ascii = joined.isascii()
         has_space = any(b in text and (f"{SEPARATOR}{b}" in wrapped or f"{b}{SEPARATOR}" in wrapped) for b in _BLANK)
-        has_digits = _STARTS_WITH_DIGIT.search(wrapped) is not None
-        if has_space or has_digits or shortest is None or longest is None or not joined.isascii():
+        values: Sequence[str] = ()
+        if has_space or shortest is None or longest is None or not is_ascii:
             values = text.split(SEPARATOR)
             shortest, longest = min(map(len, values)), max(map(len, values))
-        largest_bytes = longest if joined.isascii() else max(map(len, joined.split(SEPARATOR.encode())))
+        largest_bytes = longest if is_ascii else max(map(len, joined.split(SEPARATOR.encode())))
         self._measure(shortest, longest, len(text) - count + 1, largest_bytes)
+        empties = len(_EMPTY.findall(wrapped)) if shortest == 0 else 0
         self.texts += count
-        self.empties += wrapped.count(SEPARATOR * 2) if shortest == 0 and not values else values.count("")
-        self.padded += sum(v != v.strip() for v in values)
-        self.blanks += sum(map(str.isspace, values))
-        if has_digits:
-            self.digit_texts += sum(_DIGITS.fullmatch(v) is not None for v in values)
-            self.leading_zeros += sum(map(_is_zero_led, values)) if f"{SEPARATOR}0" in wrapped else 0
-        self.marks.update(word for word in _MARK_LIKE.findall(wrapped) if word in _MARKS)
+        self.empties += empties
+        if has_space or not is_ascii:
+            self.padded += sum(v != v.strip() for v in values)
+            self.blanks += sum(map(str.isspace, values))
+        self._screen_digits(joined, wrapped, count - empties)
+        if shortest <= LONGEST_MARK:
+            self.marks.update(word for word in _MARK_LIKE.findall(wrapped) if word in _MARKS)
+
+    def _screen_digits(self, joined: bytes, wrapped: str, present: int) -> None:
+        """Count whole numbers among ``present`` texts that are not empty, and those that begin with a zero too many."""
+        if _STARTS_WITH_DIGIT.search(wrapped) is None:
+            return
+        if joined.replace(SEPARATOR.encode(), b"").isdigit():
+            self.digit_texts += present
+            self.leading_zeros += wrapped.count(f"{SEPARATOR}0") - len(_ONLY_ZERO.findall(wrapped))
+            return
+        values = wrapped.split(SEPARATOR)
+        self.digit_texts += sum(_DIGITS.fullmatch(v) is not None for v in values)
+        self.leading_zeros += sum(map(_is_zero_led, values)) if f"{SEPARATOR}0" in wrapped else 0
 
     def _look_at(self, text: str, times: int) -> None:
         """Everything about one text."""

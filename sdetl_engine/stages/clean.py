@@ -34,7 +34,7 @@ def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
         reporter=reporter,
         health=health,
     )
-    again = cleaned.count_changes(run.folder.clean, preflight.source_schema, rules, reporter=reporter)
+    again = done.second_pass_changes
     if again:
         raise ValidationFailed(
             f"cleaning is not idempotent: a second pass over {run.folder.clean} would change {again} cells",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from sdetl_engine import processes
 from sdetl_engine.errors import Cancelled, ResourceError, UsageError, ValidationFailed
 from sdetl_engine.events import RecordingReporter, Reporter, SilentReporter
 from sdetl_engine.sqlite import addressing, cleaned, ledger
@@ -540,3 +541,14 @@ def test_a_thousand_columns_are_no_obstacle(files: Callable[[str], Files]) -> No
     rules = {("wide", f"c{n}"): DATES for n in range(0, 1000, 111)}
     assert it.run(rules).cells_changed == 2
     assert len(plan_rewriting(it.schema, rules)[0].active) == 10
+
+
+def test_a_large_file_is_examined_by_a_process_beside_the_ledger(
+    files: Callable[[str], Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaned, "_LONG_BYTES", 0)
+    monkeypatch.setattr(processes, "useful", lambda: 2)
+    it = files(TICKETS)
+    done = it.run({("tickets", "created"): DATES, ("tickets", "closed"): DATES})
+    assert (done.cells_changed, done.second_pass_changes) == (5, 0)
+    assert it.names() == {it.source.name, "clean.db", "ledger.db"}
