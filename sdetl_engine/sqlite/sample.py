@@ -29,12 +29,20 @@ def sample_table(connection: sqlite3.Connection, table: Table, rows: int, seed: 
     return list(iterate_sample(connection, table, rows, seed))
 
 
-def iterate_sample(connection: sqlite3.Connection, table: Table, rows: int, seed: int) -> Iterator[SampledRow]:
-    """The same, one row at a time."""
-    columns = ", ".join(_cut(quote(column.name)) for column in table.columns)
+def iterate_sample(
+    connection: sqlite3.Connection,
+    table: Table,
+    rows: int,
+    seed: int,
+    *,
+    names: Sequence[str] | None = None,
+    total: int | None = None,
+) -> Iterator[SampledRow]:
+    """The same, one row at a time.  ``names``: only these columns; ``total``: the rows of the table, when known."""
+    columns = ", ".join(_cut(quote(name)) for name in names or [column.name for column in table.columns])
     chooser = random.Random(seed)  # noqa: S311 - a sample, not a secret
     rowid = rowid_name(table)
-    keys = _random_rowids(connection, table, rowid, rows, chooser) if rowid else None
+    keys = _random_rowids(connection, table, rowid, rows, chooser, total) if rowid else None
     with lenient_texts(connection):
         if keys is None:
             yield from _by_position(connection, table, columns, rows, chooser)
@@ -85,7 +93,7 @@ def _cut(column: str) -> str:
 
 
 def _random_rowids(
-    connection: sqlite3.Connection, table: Table, rowid: str, rows: int, chooser: random.Random
+    connection: sqlite3.Connection, table: Table, rowid: str, rows: int, chooser: random.Random, total: int | None
 ) -> list[int] | None:
     """``rows`` different rowids, each as likely as any other, in order; None when they lie too far apart to guess."""
     name = quote(table.name)
@@ -95,10 +103,11 @@ def _random_rowids(
     if high - low < 2 * rows:
         return None
     probe = f"SELECT 1 FROM {name} WHERE {rowid} = ?"
+    has_gaps = high - low + 1 != total
     found: set[int] = set()
     for _ in range(_GUESSES_PER_ROW * rows):
         guess = chooser.randint(low, high)
-        if guess not in found and connection.execute(probe, (guess,)).fetchone() is not None:
+        if guess not in found and (not has_gaps or connection.execute(probe, (guess,)).fetchone() is not None):
             found.add(guess)
             if len(found) == rows:
                 return sorted(found)

@@ -121,7 +121,7 @@ def _scan_columns(
 ) -> tuple[int, tuple[ColumnFacts, ...]]:
     """The number of rows, and the facts of some columns."""
     with contextlib.ExitStack() as stack:
-        scan = _Scan(stack, path, table, reporter, now)
+        scan = _Scan(stack, path, table, [one.name for one in asked], reporter, now)
         scans = [scan.column(one, evidence_rows) for one in asked]
         scan.run(scans)
         return scan.rows_done, tuple(scan.facts(column) for column in scans)
@@ -139,9 +139,16 @@ class _Scan:
     """One table being scanned: its connections, and where its rows are."""
 
     def __init__(
-        self, stack: contextlib.ExitStack, path: Path, table: Table, reporter: Reporter, now: datetime
+        self,
+        stack: contextlib.ExitStack,
+        path: Path,
+        table: Table,
+        names: Sequence[str],
+        reporter: Reporter,
+        now: datetime,
     ) -> None:
-        self._stack, self._path, self._table, self._reporter, self._now = stack, path, table, reporter, now
+        self._stack, self._path, self._table, self._names = stack, path, table, names
+        self._reporter, self._now = reporter, now
         self._main = self._open()
         self._rows = locate(self._main, table)
         self._codec = text_codec(self._main)
@@ -218,14 +225,14 @@ class _Scan:
     @functools.cached_property
     def _sampled(self) -> Mapping[str, collections.Counter[int]]:
         """How often each value of a random sample was in it, by column; values as their hashes."""
-        names = [column.name for column in self._table.columns]
-        rows = min(_SAMPLED_ROWS, _SAMPLED_VALUES // len(names))
-        seen: list[collections.Counter[int]] = [collections.Counter() for _ in names]
-        for row in iterate_sample(self._main, self._table, rows, _SEED):
+        rows = min(_SAMPLED_ROWS, _SAMPLED_VALUES // len(self._table.columns))
+        seen: list[collections.Counter[int]] = [collections.Counter() for _ in self._names]
+        sample = iterate_sample(self._main, self._table, rows, _SEED, names=self._names, total=self._rows.total)
+        for row in sample:
             for counter, value in zip(seen, row, strict=True):
                 if value is not None:
                     counter[hash(value)] += 1
-        return dict(zip(names, seen, strict=True))
+        return dict(zip(self._names, seen, strict=True))
 
 
 def _first_mode(kind: Kind) -> Mode:

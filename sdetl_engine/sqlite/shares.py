@@ -24,7 +24,7 @@ def shared_out(
 ) -> list[list[Item]]:
     """``items`` (each with its column, and what a value costs beside its length) in one or more shares, in order."""
     count = min(processes.useful(), len(items))
-    if count < 2 or not _has_rows(connection, table, WORTH_CELLS // len(items)):
+    if count < 2 or not is_large(connection, table, len(items)):
         return [[item for item, _, _ in items]]
     lengths = _mean_lengths(connection, table, [column for _, column, _ in items])
     costs = [cost + length / _BYTES_LIKE_A_NUMBER for (_, _, cost), length in zip(items, lengths, strict=True)]
@@ -34,7 +34,9 @@ def shared_out(
     return [[items[n][0] for n in sorted(share)] for share in shares]
 
 
-def _has_rows(connection: sqlite3.Connection, table: Table, rows: int) -> bool:
+def is_large(connection: sqlite3.Connection, table: Table, columns: int) -> bool:
+    """True when so many columns of the table are worth the start of processes that read them."""
+    rows = WORTH_CELLS // columns
     query = f"SELECT count(*) FROM (SELECT 1 FROM {quote(table.name)} NOT INDEXED LIMIT ?)"
     return bool(connection.execute(query, (rows,)).fetchone()[0] >= rows)
 

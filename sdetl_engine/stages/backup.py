@@ -20,8 +20,7 @@ from sdetl_engine.guards import refuse_changed_source
 from sdetl_engine.postgres.content import TableContent, schema_content
 from sdetl_engine.postgres.dump import dump_schema
 from sdetl_engine.records import BackupResult, DumpRecord, FrozenSource, PreflightResult, TableCopy
-from sdetl_engine.sqlite.digest import TableDigest, database_digest
-from sdetl_engine.sqlite.open import open_readonly
+from sdetl_engine.sqlite.digest import TableDigest, file_digest
 from sdetl_engine.values.schema import Schema
 
 
@@ -61,7 +60,7 @@ def _compare(frozen: FrozenSource, schema: Schema, reporter: Reporter) -> tuple[
             left_behind="that copy, for a look; nothing in the target",
             next_step="check the disk, then start a new run",
         )
-    copy = _digest(Path(frozen.path), schema, reporter)
+    copy = file_digest(Path(frozen.path), schema, reporter)
     source = copy
     if not frozen.byte_identical:
         source = {t.table: TableDigest(t.rows, t.sha256) for t in frozen.raw_tables}
@@ -80,11 +79,6 @@ def _compare(frozen: FrozenSource, schema: Schema, reporter: Reporter) -> tuple[
                 next_step="start a new run",
             )
     return tables
-
-
-def _digest(path: Path, schema: Schema, reporter: Reporter) -> dict[str, TableDigest]:
-    with open_readonly(path) as connection, reporter.interrupting(connection.interrupt):
-        return dict(database_digest(connection, schema, reporter=reporter))
 
 
 def _dump(run: Deployment, preflight: PreflightResult, reporter: Reporter) -> tuple[DumpRecord | None, str | None]:

@@ -24,7 +24,7 @@ from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.records import Check, Verdict
 from sdetl_engine.restored import VerifiedBackup
 from sdetl_engine.settings import Settings
-from sdetl_engine.sqlite.digest import TableDigest, database_digest
+from sdetl_engine.sqlite.digest import TableDigest, file_digest
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.schema import read_schema
 from sdetl_engine.sqlite.sound import check_sound
@@ -64,7 +64,7 @@ def _source_checks(manifest: Manifest, reporter: Reporter) -> list[Check]:
     try:
         with open_readonly(manifest.folder / name) as connection, reporter.interrupting(connection.interrupt):
             complaints = check_sound(connection, reporter)
-            found = database_digest(connection, read_schema(connection), reporter=reporter)
+            found = file_digest(manifest.folder / name, read_schema(connection), reporter)
     except (sqlite3.DatabaseError, SourceError) as error:
         return [read, Check("tables of the copy", Verdict.FAILED, f"SQLite cannot read it: {type(error).__name__}")]
     return [read, *_sound(complaints), _tables(manifest.tables, found)]

@@ -15,6 +15,7 @@ from sdetl_engine.events import RecordingReporter, SilentReporter
 from sdetl_engine.profiling.facts import TableFacts
 from sdetl_engine.sqlite import shares
 from sdetl_engine.sqlite.aggregates import aggregate_table
+from sdetl_engine.sqlite.digest import database_digest, file_digest
 from sdetl_engine.sqlite.scan import scan_table
 from sdetl_engine.sqlite.schema import read_schema
 from sdetl_engine.values.aggregates import ColumnAggregate
@@ -123,3 +124,29 @@ def test_a_small_table_starts_no_process(ugly: Path, monkeypatch: pytest.MonkeyP
     with contextlib.closing(sqlite3.connect(ugly)) as connection:
         table = read_schema(connection).table("plain")
         assert len(shares.shared_out(connection, table, [(c, c.name, 1.0) for c in table.columns])) == 1
+
+
+@pytest.mark.parametrize("blob_at", [None, 0, 119_999])
+@pytest.mark.parametrize("rows", [49_999, 100_000, 120_000])
+def test_processes_find_the_same_digest(
+    tmp_path: Path, rows: int, blob_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.db"
+    values = (((n - 5000) * 7, f"row {n}", b"x" if n == blob_at else None) for n in range(rows))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)")
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", values)
+        connection.commit()
+        schema = read_schema(connection)
+        alone = database_digest(connection, schema)
+    in_processes(monkeypatch, 3)
+    assert file_digest(path, schema, SilentReporter()) == alone
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_processes_find_the_same_digest_of_any_table(ugly: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(sqlite3.connect(ugly)) as connection:
+        schema = read_schema(connection)
+        alone = database_digest(connection, schema)
+    in_processes(monkeypatch)
+    assert file_digest(ugly, schema, SilentReporter())[name] == alone[name]
