@@ -25,6 +25,7 @@ from sdetl_engine import (
     DrillResult,
     ExitCode,
     Fault,
+    LateWrites,
     SdetlError,
     Settings,
     Stage,
@@ -451,14 +452,24 @@ class SdetlApp(App[int]):
 
         self.bridge.start_job("reading the registry", ask, then)
 
-    def roll_back(self, wanted: str | None, then: Callable[[Job], None]) -> None:
+    def find_late_writes(self, then: Callable[[Job], None]) -> None:
+        """What was written to the live version since it went live, exported into the workspace."""
+        opening, name = self.session_opener(), "looking for late writes"
+
+        def work() -> object:
+            with opening() as (session, settings):
+                return engine.late_writes(self.bridge.workspace, session, settings, self.bridge.job_reporter(name))
+
+        self.bridge.start_job(name, work, then)
+
+    def roll_back(self, wanted: str | None, late: LateWrites, then: Callable[[Job], None]) -> None:
         """Make an earlier version live, beside the screens."""
         opening = self.session_opener()
         self.bridge.release_target()
 
         def work() -> object:
             with opening() as (session, settings):
-                return engine.rollback(session, settings, self.bridge.job_reporter("rolling back"), wanted)
+                return engine.rollback(session, settings, self.bridge.job_reporter("rolling back"), wanted, late=late)
 
         self.bridge.start_job("rolling back", work, then)
 

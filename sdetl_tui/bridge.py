@@ -255,10 +255,9 @@ class Bridge:
         """What decides which action is possible."""
         runner = self.runner
         if runner is None:
-            return Situation(read_only=self.read_only, dry_run=self.dry_run, can_roll_back=False)
+            return Situation(read_only=self.read_only, dry_run=self.dry_run)
         running = runner.is_running
         records = runner.records
-        live = records[list(Stage).index(Stage.CUTOVER)].status is engine.Status.PASSED
         return Situation(
             records=records,
             running=running,
@@ -267,7 +266,6 @@ class Bridge:
             outcome=None if running else runner.outcome,
             read_only=self.read_only,
             dry_run=self.dry_run,
-            can_roll_back=live,
         )
 
     def poll(self) -> Pulse:

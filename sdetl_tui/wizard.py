@@ -84,7 +84,6 @@ class Situation:
     outcome: Outcome | None = None
     read_only: bool = False
     dry_run: bool = False
-    can_roll_back: bool = False
 
     @property
     def has_run(self) -> bool:
@@ -161,10 +160,8 @@ def home(now: Situation) -> Place:
 
 def unreachable(place: Place, now: Situation) -> str | None:
     """Why a place cannot be gone to now, or None.  Going somewhere never changes anything."""
-    if place in (Place.START, Place.VERSIONS, Place.DRILL):
+    if place in (Place.START, Place.VERSIONS, Place.ROLLBACK, Place.DRILL):
         return None
-    if place is Place.ROLLBACK:
-        return None if now.can_roll_back else "no version has been made live in this session: see Versions (V)"
     if not now.has_run:
         return "there is no run yet: begin or resume one first"
     if place is Place.TYPES and now.record(Stage.PROFILE).status is Status.PENDING:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sdetl_engine import RolledBack, SdetlError, Version
+from sdetl_engine import LateWrites, RolledBack, SdetlError, Version
 from sdetl_tui.blocks import Block, Note, Span, Tone, line
 from sdetl_tui.bridge import Job
 from sdetl_tui.modals.ask import Choose, Confirm, error_lines
@@ -52,17 +52,28 @@ class RegistryScreen(PlaceScreen):
         self.ask()
 
     def roll_back(self, to: Version | None) -> None:
-        """Ask once more, then switch."""
+        """Find what would stay behind, ask once more, then switch."""
+
+        def looked(job: Job) -> None:
+            if isinstance(job.result, LateWrites):
+                self._ask_to_switch(to, job.result)
+            else:
+                self.error = job.error
+
+        self.wizard.find_late_writes(looked)
+
+    def _ask_to_switch(self, to: Version | None, late: LateWrites) -> None:
         name = to.version if to is not None else "the version that was live before"
         lines = [
             line("Makes ", Span(name, Tone.STRONG), " live again, in one transaction of some milliseconds."),
             line("Readers see one version or the other, whole; nothing is deleted."),
             line("The way back from this: roll back once more."),
+            *versions.left_behind(late),
         ]
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.wizard.roll_back(to.version if to is not None else None, self._rolled_back)
+                self.wizard.roll_back(to.version if to is not None else None, late, self._rolled_back)
 
         self.app.push_screen(Confirm("Roll back", lines, accept="Switch back", key="y"), answered)
 
@@ -82,7 +93,8 @@ class VersionsScreen(RegistryScreen):
 
     def blocks(self) -> Sequence[Block]:
         """The table."""
-        return (*self.trouble(), *versions.blocks(self.versions))
+        done = (versions.went_back(self.done),) if self.done is not None else ()
+        return (*self.trouble(), *done, *versions.blocks(self.versions))
 
     def detail(self, table: str, key: str) -> Sequence[Block]:
         """One version."""

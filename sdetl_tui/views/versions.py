@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sdetl_engine import RolledBack, RunState, Version
+from sdetl_engine import LateWrites, RolledBack, RunState, Version, late_sentences
 from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
 from sdetl_tui.views.look import Rows, count, points, said
 
@@ -53,7 +53,7 @@ def _before(versions: Sequence[Version]) -> Version | None:
 def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tuple[Block, ...]:
     """What a rollback would do, or did."""
     if done is not None:
-        return (_went_back(done),)
+        return (went_back(done),)
     if versions is None:
         return (Note((line("asking the target ..."),)),)
     live = next((v for v in versions if v.status == "live"), None)
@@ -73,12 +73,27 @@ def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tup
     )
 
 
-def _went_back(done: RolledBack) -> Facts:
+def left_behind(late: LateWrites) -> tuple[Line, ...]:
+    """What was written to the live version since it went live, and where it was exported to."""
+    told = [line(Span(sentence, Tone.NOTICE)) for sentence in late_sentences(late)]
+    if not told:
+        return (line(Span("Nothing was written to the live version since it went live.", Tone.GOOD)),)
+    files = [file for file in (late.sql_file, *late.csv_files) if file is not None]
+    return (line(""), *told, *(line(Span("exported to ", Tone.DIM), file) for file in files))
+
+
+def went_back(done: RolledBack) -> Facts:
+    """What a rollback did, and how long it took."""
     return Facts(
         (
             ("live", said(done.live_version, Tone.GOOD)),
             ("retired", line(done.previous_version)),
-            ("took", line(f"{done.seconds:.3f} s; readers waited {done.lock_seconds:.3f} s at most")),
+            (
+                "took",
+                line(
+                    f"{done.seconds:.3f} s; readers waited {done.lock_seconds:.3f} s at most; read back after {done.rto_seconds:.2f} s"
+                ),
+            ),
             ("read back", line(f"{count(sum(done.rows.values()))} rows in {len(done.rows)} tables")),
             ("again", line("rolling back once more makes the other version live")),
         )
