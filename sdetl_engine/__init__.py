@@ -95,7 +95,7 @@ from sdetl_engine.sqlite.ledger import Page as LedgerPage
 from sdetl_engine.stages.cutover import rollback_command
 from sdetl_engine.stages.diff import DiffResult, diff
 from sdetl_engine.stages.late_writes import late_sentences, late_writes
-from sdetl_engine.stages.prune import carry_out_prune, plan_prune
+from sdetl_engine.stages.prune import Prunable, PruneItem, carry_out_prune, plan_prune
 from sdetl_engine.stages.restore import drop_restored, make_restored_live, restore_beside
 from sdetl_engine.stages.rollback import RolledBack, choose_version, rollback
 from sdetl_engine.stages.verify_backup import verify_backup
@@ -149,6 +149,8 @@ __all__ = [
     "PanelRecord",
     "PreflightResult",
     "ProfileResult",
+    "Prunable",
+    "PruneItem",
     "RateMeter",
     "RawTable",
     "ReaderReport",

@@ -199,6 +199,17 @@ class CutoverSettings(_Group):
     budget_seconds: Seconds = 60.0
 
 
+class PruneSettings(_Group):
+    """What ``sdetl prune`` leaves standing, whatever its age."""
+
+    keep_versions: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Retired versions, the newest; the one that a rollback brings back is among them."""
+    keep_backups: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Complete backups, the newest."""
+    version_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Retired versions that were loaded less than so many days ago stay, too."""
+
+
 class DrillSettings(_Group):
     """The rehearsal of the way back."""
 
@@ -252,6 +263,7 @@ class Settings(_Group):
     validate_: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     cutover: CutoverSettings = CutoverSettings()
     drill: DrillSettings = DrillSettings()
+    prune: PruneSettings = PruneSettings()
     target: TargetSettings = TargetSettings()
     decisions: tuple[PlanDecision, ...] = ()
 

@@ -6,7 +6,6 @@ Exit codes are those of ``ExitCode``; a traceback never reaches the screen.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import traceback
@@ -53,7 +52,7 @@ from sdetl_tui.options import (
     settings_of,
     workspace_of,
 )
-from sdetl_tui.recovery import backup_verify_command, drill_command, restore_command, roll_back_command
+from sdetl_tui.recovery import backup_verify_command, drill_command, prune_command, restore_command, roll_back_command
 
 app = typer.Typer(
     name="sdetl",
@@ -263,22 +262,18 @@ def rollback(
 def prune(
     target: TargetOption = None,
     workspace: WorkspaceOption = None,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Retired versions to keep.")] = 2,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, help="Retired versions to keep (prune.keep_versions).")
+    ] = None,
     set_: SetOption = None,
     yes: YesOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Remove old backups and versions; never the live one, never the newest good ones.  Without --yes: says what it would."""
-    from sdetl_engine import carry_out_prune, open_session, plan_prune
+    """Remove old backups and versions; never the live one, the newest good ones, or what a run or a rollback needs.
 
-    settings = settings_of(None, set_)
-    space = workspace_of(workspace)
-    with contextlib.ExitStack() as stack:
-        session = stack.enter_context(open_session(space, target, settings)) if target is not None else None
-        planned = plan_prune(space, session, settings, keep)
-        if yes:
-            planned = carry_out_prune(space, session, settings, planned)
-    show.pruned(planned, done=yes, as_json=json_)
+    Says first what would go and what stays, and why.  Without a terminal and without --yes: that is all it does.
+    """
+    prune_command(target, workspace, keep, set_, yes=yes, as_json=json_)
 
 
 @app.command()

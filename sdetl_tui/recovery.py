@@ -18,6 +18,7 @@ from sdetl_engine import (
     Runner,
     SdetlError,
     UsageError,
+    carry_out_prune,
     choose_version,
     drill,
     drop_restored,
@@ -25,6 +26,7 @@ from sdetl_engine import (
     late_writes,
     make_restored_live,
     open_session,
+    plan_prune,
     restore_beside,
     restore_source,
     rollback,
@@ -162,6 +164,29 @@ def roll_back_command(
         with Teller(stderr_console(), "sdetl rollback again") as teller:
             done = rollback(session, settings, teller, to, late=late)
     show_recovery.rolled_back(done, late, as_json=as_json)
+
+
+def prune_command(
+    target: str | None,
+    workspace: Path | None,
+    keep: int | None,
+    assignments: list[str] | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """``sdetl prune``: a dry run, then agreement, then the removal."""
+    settings, space = settings_of(None, assignments), workspace_of(workspace)
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(open_session(space, target, settings)) if target is not None else None
+        planned = plan_prune(space, session, settings, keep)
+        asks = bool(planned.going) and not yes and sys.stdin.isatty() and not as_json
+        if asks:
+            show_recovery.to_prune(planned)
+            show.agree(f"remove {len(planned.going)} backups and versions for good", yes=False)
+        if yes or asks:
+            planned = carry_out_prune(space, session, settings, planned, keep)
+    show_recovery.pruned(planned, done=yes or asks, as_json=as_json)
 
 
 def _restore_dump(

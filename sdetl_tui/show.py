@@ -119,21 +119,6 @@ def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bo
         versions(found, as_json=False)
 
 
-def pruned(planned: Any, *, done: bool, as_json: bool) -> None:
-    """What was removed, or would be."""
-    if as_json:
-        emit_json({"done": done, **jsonable(dataclasses.asdict(planned))})
-        return
-    if not planned.backups and not planned.versions:
-        emit("nothing to remove")
-        return
-    word = "removed" if done else "would remove"
-    for item in (*planned.backups, *planned.versions):
-        emit(f"{word} {plain(item)}")
-    if not done:
-        emit("nothing was removed; say --yes to do it")
-
-
 def differences(result: DiffResult, page: Sequence[Difference]) -> None:
     """Some differences, and what the comparison came to."""
     table = new_table("kind", "table", "key", "column", "expected", "actual")

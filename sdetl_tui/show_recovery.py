@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import humanize
 from rich.console import Console
 
 from sdetl_engine import (
     Check,
     DrillResult,
     LateWrites,
+    Prunable,
     RestoredVersion,
     RestoreResult,
     RolledBack,
@@ -122,6 +124,34 @@ def rolled_back(done: RolledBack, found: LateWrites | None, *, as_json: bool) ->
     )
     if found is not None and found.rows:
         emit(f"{found.rows:,} late rows stay in {plain(found.version)}; they are in {plain(found.sql_file or '')}")
+
+
+def to_prune(planned: Prunable) -> None:
+    """What goes, and what stays and why."""
+    table = new_table("", "", "", "size", "because")
+    for word, items in (("goes", planned.going), ("stays", planned.staying)):
+        for item in items:
+            size = humanize.naturalsize(item.bytes, binary=True)
+            table.add_row(word, item.kind, literal(item.name), size, literal(item.why))
+    emit(table)
+
+
+def pruned(planned: Prunable, *, done: bool, as_json: bool) -> None:
+    """What was removed, or would be."""
+    if as_json:
+        names = {"backups": list(planned.backups), "versions": list(planned.versions), "bytes": planned.bytes}
+        emit_json({"done": done, **names, **jsonable(dataclasses.asdict(planned))})
+        return
+    if not done:
+        to_prune(planned)
+        emit("nothing was removed; say --yes to do it" if planned.going else "nothing to remove")
+        return
+    for item in planned.going:
+        emit(f"removed {item.kind} {plain(item.name)} ({humanize.naturalsize(item.bytes, binary=True)})")
+    for item in planned.staying:
+        emit(f"kept {item.kind} {plain(item.name)} after all: {plain(item.why)}")
+    if not planned.going:
+        emit("nothing to remove")
 
 
 def _checks(checks: Sequence[Check]) -> None:

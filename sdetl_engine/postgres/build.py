@@ -31,6 +31,7 @@ __all__ = [
     "create_version_schema",
     "drop_schema_if_ours",
     "finish",
+    "is_ours",
     "mark_schema",
     "read_columns",
     "read_constraints",
@@ -73,6 +74,14 @@ def mark_schema(connection: psycopg.Connection[Any], schema: str, *, run_id: str
     connection.execute(
         sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), sql.Literal(_MARK + run_id))
     )
+
+
+def is_ours(connection: psycopg.Connection[Any], schema: str) -> bool:
+    """True when there is such a schema and it bears sdetl's mark."""
+    row = connection.execute(
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [schema]
+    ).fetchone()
+    return row is not None and (row[0] or "").startswith(_MARKS)
 
 
 def drop_schema_if_ours(connection: psycopg.Connection[Any], schema: str) -> bool:

@@ -1,59 +1,224 @@
-"""Prune: old backups and retired versions go, never the live one, never the newest good ones, never what is needed."""
+"""Prune: old backups and versions go; never what is live, newest and good, or needed by a run or a rollback.
+
+What would go is planned first and looked at again, under the lock of the serving schema, right before it goes: only
+what stands in the plan and may still go is removed.  Everything that stays has its reason told.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sdetl_engine.backups import expired_backups, remove_backups
-from sdetl_engine.postgres import registry
+import psycopg
+
+from sdetl_engine.backups import complete_backups, judge_backups, remove_backups
+from sdetl_engine.errors import TargetError
+from sdetl_engine.needed import runs_in_need
+from sdetl_engine.postgres import build, quarantine, registry
+from sdetl_engine.postgres.carry import dependents
+from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.locks import run_lock
-from sdetl_engine.postgres.registry import VersionStatus
+from sdetl_engine.postgres.registry import Version, VersionStatus
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace
 
+_LOCK_TIMEOUT = "5s"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PruneItem:
+    """A backup (``name`` is its run's id) or a version; ``bytes`` it takes, and why it goes or stays."""
+
+    kind: str
+    """``backup`` or ``version``."""
+    name: str
+    bytes: int
+    why: str
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prunable:
-    """Runs whose backups go, and versions that go."""
+    """What goes, and what stays and why."""
 
-    backups: tuple[str, ...]
-    versions: tuple[str, ...]
+    going: tuple[PruneItem, ...]
+    staying: tuple[PruneItem, ...]
+
+    @property
+    def backups(self) -> tuple[str, ...]:
+        """Ids of the runs whose backups go."""
+        return tuple(item.name for item in self.going if item.kind == "backup")
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Versions that go."""
+        return tuple(item.name for item in self.going if item.kind == "version")
+
+    @property
+    def bytes(self) -> int:
+        """What is won."""
+        return sum(item.bytes for item in self.going)
 
 
-def plan_prune(workspace: Workspace, session: TargetSession | None, settings: Settings, keep: int) -> Prunable:
-    """What would be removed.  ``keep`` retired versions stay, the newest ones; so does the one to roll back to."""
-    expired = expired_backups(workspace, settings.backup.retention_days)
-    return Prunable(tuple(b.run_id for b in expired), _old_versions(session, settings, keep) if session else ())
+def plan_prune(
+    workspace: Workspace, session: TargetSession | None, settings: Settings, keep: int | None = None
+) -> Prunable:
+    """What would be removed.  ``keep``: retired versions that stay, else ``prune.keep_versions``.
+
+    Without a session only backups are looked at.  Raises TargetError, LockHeld.
+    """
+    going: list[PruneItem] = []
+    staying: list[PruneItem] = []
+    versions: list[Version] = []
+    if session is not None:
+        with session.connect() as connection:
+            versions = _known(connection, settings)
+            for version, status_why, stays in _judged(connection, workspace, versions, settings, keep):
+                item = PruneItem("version", version.version, _size(connection, version.version), stays or status_why)
+                (staying if stays else going).append(item)
+    for judged in judge_backups(
+        workspace,
+        settings.backup.retention_days,
+        keep_runs=_runs_of_rollback(versions),
+        keep_newest=settings.prune.keep_backups,
+    ):
+        why = judged.stays or f"it is of {judged.backup.created:%Y-%m-%d}"
+        item = PruneItem("backup", judged.backup.run_id, judged.backup.bytes, why)
+        (staying if judged.stays else going).append(item)
+    return Prunable(tuple(going), tuple(staying))
 
 
 def carry_out_prune(
-    workspace: Workspace, session: TargetSession | None, settings: Settings, planned: Prunable
+    workspace: Workspace,
+    session: TargetSession | None,
+    settings: Settings,
+    planned: Prunable,
+    keep: int | None = None,
 ) -> Prunable:
-    """Remove exactly what was planned and is still removable; returns what was removed."""
-    still = [b for b in expired_backups(workspace, settings.backup.retention_days) if b.run_id in planned.backups]
-    removed = remove_backups(workspace, still)
-    dropped: list[str] = []
-    if session is not None and planned.versions:
-        with session.connect() as lock:
-            lock.autocommit = True
-            with run_lock(lock, settings.serving_schema), session.connect() as connection:
-                for version in planned.versions:
-                    registry.drop_version(connection, version)
-                    connection.commit()
-                    dropped.append(version)
-    return Prunable(removed, tuple(dropped))
+    """Remove what was planned and may still go; what was planned and may no longer is among ``staying``.
+
+    Raises LockHeld while a run works on the target, TargetError when PostgreSQL refuses: what went before is gone.
+    """
+    if session is None:
+        return _remove(workspace, None, planned, plan_prune(workspace, None, settings, keep))
+    with session.connect() as lock:
+        lock.autocommit = True
+        with run_lock(lock, settings.serving_schema):
+            return _remove(workspace, session, planned, plan_prune(workspace, session, settings, keep))
 
 
-def _old_versions(session: TargetSession, settings: Settings, keep: int) -> tuple[str, ...]:
-    with session.connect() as connection:
-        if not registry.exists(connection):
-            return ()
-        versions = registry.all_versions(connection, settings.serving_schema)
+def _remove(workspace: Workspace, session: TargetSession | None, planned: Prunable, now: Prunable) -> Prunable:
+    wanted = {(item.kind, item.name) for item in planned.going}
+    going = [item for item in now.going if (item.kind, item.name) in wanted]
+    staying = [item for item in now.staying if (item.kind, item.name) in wanted]
+    if session is not None:
+        for item in going:
+            if item.kind == "version":
+                _drop(session, item.name)
+    gone = {item.name for item in going if item.kind == "backup"}
+    remove_backups(workspace, [backup for backup in complete_backups(workspace) if backup.run_id in gone])
+    return Prunable(tuple(going), tuple(staying))
+
+
+def _known(connection: psycopg.Connection[Any], settings: Settings) -> list[Version]:
+    return registry.all_versions(connection, settings.serving_schema) if registry.exists(connection) else []
+
+
+def _judged(
+    connection: psycopg.Connection[Any],
+    workspace: Workspace,
+    versions: list[Version],
+    settings: Settings,
+    keep: int | None,
+) -> list[tuple[Version, str, str | None]]:
+    """Each version with what it is, and why it stays (None: it goes); newest first."""
     live = next((v for v in versions if v.status == VersionStatus.LIVE), None)
-    retired = [
-        v for v in versions if v.status == VersionStatus.RETIRED and (live is None or v.version != live.previous)
-    ]
-    # One place of those to keep is taken by the version that a rollback would bring back.
-    spare = retired[max(0, keep - 1) :] if live is not None and live.previous else retired[keep:]
-    return tuple(v.version for v in spare)
+    count = keep if keep is not None else settings.prune.keep_versions
+    # One place of those that stay is taken by the version that a rollback brings back, however old it is.
+    newest = [v.version for v in versions if v.status == VersionStatus.RETIRED and not _is_way_back(v, live)]
+    stay = set(newest[: count - 1 if live is not None and live.previous else count])
+    limit = datetime.now(UTC) - timedelta(days=settings.prune.version_days)
+    needed = runs_in_need(workspace)
+    judged = []
+    for version in versions:
+        stays = _why_needed(version, live, needed, workspace)
+        if stays is None and version.status == VersionStatus.RETIRED:
+            if version.version in stay:
+                stays = f"it is one of the {count} retired ones that stay"
+            elif version.created_at > limit:
+                stays = f"it was loaded less than {settings.prune.version_days} days ago"
+        judged.append((version, f"it is {version.status}", stays or _why_foreign(connection, version)))
+    return judged
+
+
+def _is_way_back(version: Version, live: Version | None) -> bool:
+    return live is not None and version.version == live.previous
+
+
+def _why_needed(version: Version, live: Version | None, needed: Mapping[str, str], workspace: Workspace) -> str | None:
+    if version.status == VersionStatus.LIVE:
+        return "it is live"
+    if _is_way_back(version, live):
+        return "a rollback brings it back"
+    if version.status == VersionStatus.RETIRED and live is None:
+        return "no version is live: it may be the one to go back to"
+    if version.run_id is not None and version.run_id in needed:
+        return f"run {version.run_id} needs it: {needed[version.run_id]}"
+    if version.status == VersionStatus.CANDIDATE and version.run_id not in workspace.run_ids():
+        return f"run {version.run_id or '?'}, which is not in this workspace, may make it live"
+    return None
+
+
+def _why_foreign(connection: psycopg.Connection[Any], version: Version) -> str | None:
+    """Nothing that sdetl did not make goes, and nothing that somebody else has bound to a version goes with it."""
+    if not build.schema_exists(connection, version.version):
+        return None
+    # What was cut off while it was loading may not bear the mark yet; its name was free when it was registered.
+    if version.status != VersionStatus.LOADING and not build.is_ours(connection, version.version):
+        return "sdetl did not make it"
+    bound = dependents(connection, version.version)
+    return f"{bound[0].kind} {bound[0].name} depends on it" if bound else None
+
+
+def _size(connection: psycopg.Connection[Any], schema: str) -> int:
+    row = connection.execute(
+        "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'm')",
+        [schema],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _drop(session: TargetSession, version: str) -> None:
+    try:
+        with session.connect() as connection:
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", [_LOCK_TIMEOUT])
+            known = registry.get_version(connection, version)
+            if known is not None and known.status == VersionStatus.LOADING and build.schema_exists(connection, version):
+                build.mark_schema(connection, version, run_id=known.run_id or "")
+            for schema in (quarantine.schema_name(version), version):
+                build.drop_schema_if_ours(connection, schema)
+            registry.drop_version(connection, version)
+            connection.commit()
+    except TargetError as error:
+        if error.kind != "busy":
+            raise
+        raise TargetError(
+            f"version {version} was not dropped: a session still reads it",
+            next_step="wait until it has ended, then prune again",
+            kind="busy",
+        ) from None
+    except psycopg.Error as error:
+        raise statement_error(error, f"dropping version {version}") from None
+
+
+def _runs_of_rollback(versions: list[Version]) -> dict[str, str]:
+    """Runs whose backups the live version and the way back were made from."""
+    live = next((v for v in versions if v.status == VersionStatus.LIVE), None)
+    if live is None:
+        return {}
+    reasons = {v.run_id: "it is of the version that a rollback brings back" for v in versions if _is_way_back(v, live)}
+    reasons[live.run_id] = "it is of the version that is live"
+    return {run_id: why for run_id, why in reasons.items() if run_id is not None}
