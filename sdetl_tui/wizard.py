@@ -175,7 +175,7 @@ def primary(place: Place, now: Situation) -> Action:
         return _at_stage(STAGE_OF[place], now)
     if place is Place.START:
         why_not = "a run is at work: it has to end or be stopped first" if now.running else None
-        return Action(Deed.BEGIN, "Begin a new run", Guard.BUTTON, why_not or _forbidden(now))
+        return Action(Deed.BEGIN, "Begin a new run", Guard.BUTTON, why_not or _forbidden(now, Stage.PREFLIGHT))
     if place is Place.ROLLBACK:
         return Action(Deed.ROLL_BACK, "Roll back", Guard.CONFIRM, _busy(now) or _forbidden(now))
     if place is Place.DRILL:
@@ -300,6 +300,8 @@ def run_on_until(now: Situation) -> tuple[Stage | None, str | None]:
         return None, "every stage is finished"
     if now.open_findings(first) and now.stale_from is None:
         return None, f"{first} waits for your decision"
+    if (why := _forbidden(now, first)) is not None:
+        return None, why
     if _comes_at_or_after(first, Stage.CUTOVER):
         return (Stage.REPORT, None) if first is Stage.REPORT else (None, "the cutover is yours: it asks for its name")
     return (Stage.SCORE if now.dry_run else Stage.VALIDATE), None
