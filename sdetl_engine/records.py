@@ -403,6 +403,8 @@ class ValidateResult:
     dashboards: Mapping[str, str]
     """Dashboard title to its file."""
     rehearsed_as: str | None = None
+    fingerprints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of the candidate's tables when validation began; see ``postgres.serving``."""
     diff: tuple[TableDiff, ...] = ()
     """The ledger equation, of all rows or of a sample (``validate.diff``); empty when it was off."""
     findings: tuple[Finding, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sqlite3
@@ -19,6 +20,7 @@ from sdetl_engine import (
     OutcomeKind,
     SilentReporter,
     Stage,
+    ValidationFailed,
     Workspace,
     checklist_lines,
     list_versions,
@@ -29,6 +31,7 @@ from sdetl_engine import (
     run_states,
 )
 from tests.migrating import TICKETS, dashboard, finish, migrate, rows_of, schemas_of
+from tests.postgres.versions import desk
 
 MakeSource = Callable[[str], Path]
 
@@ -165,6 +168,104 @@ def test_a_schema_that_nobody_managed_is_taken_over_with_its_grants(
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(f'DROP OWNED BY "{role}"')
             connection.execute(f'DROP ROLE "{role}"')
+
+
+FINE = """
+CREATE SCHEMA IF NOT EXISTS rep;
+CREATE OR REPLACE FUNCTION rep.fine(id bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM servicedesk.comments) <> {comments} THEN RAISE EXCEPTION 'no such desk'; END IF;
+    RETURN true;
+END$$;
+"""
+GUARDED = """
+ALTER TABLE servicedesk.tickets ENABLE ROW LEVEL SECURITY;
+CREATE POLICY guarded ON servicedesk.tickets TO {role} USING (rep.fine(id));
+GRANT USAGE ON SCHEMA servicedesk, rep TO {role};
+GRANT SELECT ON servicedesk.tickets, servicedesk.comments TO {role};
+"""
+
+
+def test_readers_who_cannot_read_the_new_version_are_given_the_old_one_back(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    first = migrate(sqlite_file(TICKETS), database, tmp_path / "w")
+    other = tmp_path / "second.db"
+    with contextlib.closing(sqlite3.connect(other)) as connection:
+        connection.executescript(TICKETS + "DELETE FROM comments WHERE id % 2 = 1;")
+    with desk(database) as it:
+        reader = it.role("reader")
+        it.run(FINE.format(comments=533), GUARDED.format(role=reader))
+        ended = migrate(other, database, tmp_path / "w")
+        assert ended.outcome.exit_code is ExitCode.VALIDATION
+        error = ended.document["error"]
+        assert f"role {reader} reads what it was granted failed: no such desk" in error["message"]
+        assert f"{first.runner.deployment.version} was made live again" in error["message"]
+        assert it.live() == first.runner.deployment.version
+        assert it.ask("SELECT count(*) FROM servicedesk.tickets", reader) == [(400,)]
+        assert ended.status["cutover"] == "failed"
+        assert "no such desk" in ended.runner.deployment.folder.report_html.read_text()
+
+        it.run(FINE.format(comments=400))
+        second = migrate(other, database, tmp_path / "w").runner.deployment.version
+        assert it.live() == second
+        settings = load_settings()
+        with (
+            open_session(Workspace(tmp_path / "w"), database, settings) as session,
+            pytest.raises(ValidationFailed, match=f"no such desk; {second} was made live again"),
+        ):
+            rollback(session, settings, SilentReporter())
+        assert it.live() == second
+
+
+def test_panels_are_tried_with_the_rights_that_the_dashboards_role_has(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    migrate(source, database, tmp_path / "w")
+    panels = dashboard(
+        tmp_path / "boards", "SELECT count(*) FROM servicedesk.tickets", "SELECT count(*) FROM servicedesk.comments"
+    )
+    with desk(database) as it:
+        reader = it.role("grafana")
+        it.run(f"GRANT USAGE ON SCHEMA servicedesk TO {reader}; GRANT SELECT ON servicedesk.tickets TO {reader}")
+        ended = migrate(source, database, tmp_path / "w", dashboards=panels, settings=(f"dashboards.role={reader}",))
+        (board,) = ended.document["dashboards"]
+        assert (board["passed"], [f["panel"] for f in board["failed"]]) == (1, ["panel 2"])
+        assert "permission denied for table comments" in board["failed"][0]["error"]
+
+
+def test_a_candidate_that_somebody_wrote_to_after_validation_does_not_go_live(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    begun = migrate(
+        sqlite_file(TICKETS),
+        database,
+        tmp_path / "w",
+        until=Stage.VALIDATE,
+        settings=('load.partition.tickets="created by year"',),
+    )
+    version = begun.runner.deployment.version
+    with psycopg.connect(database) as connection:
+        connection.execute(f"UPDATE {version}.tickets SET title = title WHERE id = 7")
+    ended = finish(resume_run(Workspace(tmp_path / "w"), begun.runner.deployment.run_id, target=database))
+    assert ended.outcome.exit_code is ExitCode.VALIDATION
+    assert "is not as it was validated: tickets changed since" in ended.document["error"]["message"]
+    assert "servicedesk" not in schemas_of(database)
+
+
+def test_a_version_that_lost_a_table_is_not_gone_back_to(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    first = migrate(source, database, tmp_path / "w").runner.deployment.version
+    second = migrate(source, database, tmp_path / "w").runner.deployment.version
+    with psycopg.connect(database) as connection:
+        connection.execute(f"DROP TABLE {first}.comments")
+    with open_session(Workspace(tmp_path / "w"), database, load_settings()) as session:
+        with pytest.raises(EnvironmentFailed, match="not whole any more: comments is gone"):
+            rollback(session, load_settings(), SilentReporter())
+        assert {v.version for v in list_versions(session) if v.status == "live"} == {second}
 
 
 def test_a_mark_for_missing_halts_until_somebody_declares_it(

@@ -38,6 +38,9 @@ from sdetl_engine.settings import CutoverSettings
 _REFUSED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
+Guard = Callable[[psycopg.Connection[Any], str], None]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class SwitchOrder:
     """What is to become live, in place of what."""
@@ -51,7 +54,7 @@ class SwitchOrder:
     action: str
     who: str
     run_id: str | None = None
-    guard: Callable[[psycopg.Connection[Any], str], None] | None = None
+    guard: Guard | None = None
     """Looks at the version's schema under its lock, before anybody waits; raises SdetlError to refuse the switch."""
 
 
@@ -209,6 +212,8 @@ class _Prepared:
         _lock(connection, _tables_of(connection, order.to_version), "SHARE")
         if order.guard is not None:
             order.guard(connection, order.to_version)
+        # The owners of materialized views compute them under their own policies.
+        connection.execute("SET LOCAL row_security = on")
         bound: tuple[Bound, ...] = ()
         if has_schema:
             self._before = Belongings.read(connection, order.serving_schema)
@@ -218,7 +223,7 @@ class _Prepared:
             assert self.previous is not None
             for entry in self._before.published:
                 withdraw(self._changes, dataclasses.replace(entry, schema=self.previous))
-            self._wanted = give(self._changes, self._before, to_new=order.action == "cutover")
+            self._wanted = give(self._changes, self._before, to_new=order.action != "rollback")
             self._rebinding = Rebinding(self._changes, order.serving_schema, bound)
             self._rebinding.prepare()
             self.carried = _carried(self._before, self._wanted, bound)

@@ -6,6 +6,7 @@ If what is read back is not what was proved, the switch is undone at once and sa
 from __future__ import annotations
 
 import dataclasses
+import functools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from sdetl_engine.errors import SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity, decide, gate_of
 from sdetl_engine.guards import refuse_changed_source
+from sdetl_engine.postchecks import failed, post_checks
 from sdetl_engine.postgres import carry, registry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.locks import assert_held
-from sdetl_engine.postgres.serving import count_rows
+from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.switch import Switched, SwitchOrder, switch
-from sdetl_engine.records import Check, CutoverResult, LoadedResult, PreflightResult, Verdict
+from sdetl_engine.records import Check, CutoverResult, LoadedResult, PreflightResult, ValidateResult
 
 
 def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
@@ -40,7 +42,7 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
     if already is not None and already.version == loaded.version:
         switched = _switched_earlier(run, already)
     else:
-        _guard(run, loaded)
+        _guard(run)
         switched = _switch(run, reporter, loaded, began)
     checks = _read_back(run, loaded)
     result = CutoverResult(
@@ -57,7 +59,7 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         switched_at=datetime.now(UTC).isoformat(timespec="seconds"),
         findings=findings,
     )
-    if any(c.verdict is not Verdict.PASSED for c in checks):
+    if failed(checks) is not None:
         raise _undo(run, reporter, loaded, result)
     run.metrics.set("etl_last_import_timestamp", datetime.now(UTC).timestamp())
     return result
@@ -110,16 +112,21 @@ def _not_yet(loaded: LoadedResult, began: PreflightResult, findings: tuple[Findi
     return CutoverResult(loaded.version, began.live_version, False, 0.0, 0.0, 0, 0, (), None, (), "", findings=findings)
 
 
-def _guard(run: Deployment, loaded: LoadedResult) -> None:
-    """Immediately before: our lock is still held, the source unchanged, the candidate as it was proved."""
+def _guard(run: Deployment) -> None:
+    """Immediately before: our lock is still held, and the source unchanged."""
     if run.target_lock is not None:
         assert_held(run.target_lock, run.settings.serving_schema)
     refuse_changed_source(run)
-    with run.connect() as connection:
-        wrong = _wrong_counts(connection, loaded.version, loaded)
-    if wrong:
+
+
+def _refuse_changed(run: Deployment, connection: psycopg.Connection[Any], version: str) -> None:
+    """The candidate, which nobody can write to by now, is as it was when it was validated."""
+    before = run.results.load(Stage.VALIDATE, ValidateResult).fingerprints
+    now = fingerprints(connection, version)
+    changed = [table for table in {**before, **now} if before.get(table) != now.get(table)]
+    if changed:
         raise ValidationFailed(
-            f"the candidate {loaded.version} is not as it was proved: {wrong[0]}",
+            f"the candidate {version} is not as it was validated: {', '.join(changed[:5])} changed since",
             left_behind="the candidate, not live; the live version untouched",
             next_step="find out who writes to the candidate, then start a new run",
         )
@@ -134,6 +141,7 @@ def _switch(run: Deployment, reporter: Reporter, loaded: LoadedResult, began: Pr
         action="cutover",
         who=run.who,
         run_id=run.run_id,
+        guard=functools.partial(_refuse_changed, run),
     )
     switched = switch(
         run.connect,
@@ -172,38 +180,16 @@ def _switched_earlier(run: Deployment, live: registry.Version) -> Switched:
 
 
 def _read_back(run: Deployment, loaded: LoadedResult) -> tuple[Check, ...]:
-    """Through the serving name, in a session of its own: every table is there with the rows that were proved."""
-    serving = run.settings.serving_schema
+    rows = {proof.table: proof.rows_held for proof in loaded.proof}
     with run.connect() as connection:
-        wrong = _wrong_counts(connection, serving, loaded)
-        live = registry.live_version(connection, serving)
-    return (
-        Check(
-            "row counts through the serving name",
-            Verdict.FAILED if wrong else Verdict.PASSED,
-            wrong[0] if wrong else f"{loaded.rows} rows in {len(loaded.proof)} tables",
-        ),
-        Check(
-            "registry names the live version",
-            Verdict.PASSED if live is not None and live.version == loaded.version else Verdict.FAILED,
-            live.version if live else "none",
-        ),
-    )
-
-
-def _wrong_counts(connection: psycopg.Connection[Any], schema: str, loaded: LoadedResult) -> list[str]:
-    wrong = []
-    for proof in loaded.proof:
-        held = count_rows(connection, schema, proof.table)
-        if held != proof.rows_held:
-            wrong.append(f"table {proof.table} holds {held} rows, {proof.rows_held} were proved")
-    return wrong
+        return post_checks(connection, run.settings.serving_schema, loaded.version, rows)
 
 
 def _undo(run: Deployment, reporter: Reporter, loaded: LoadedResult, result: CutoverResult) -> SdetlError:
     """Go back by ourselves; both failures are told when going back fails too."""
-    failed = next(c for c in result.post_checks if c.verdict is not Verdict.PASSED)
-    what = f"after the cutover, {failed.name} failed: {failed.measured}"
+    wrong = failed(result.post_checks)
+    assert wrong is not None, "who calls this has looked"
+    what = f"after the cutover, {wrong.name} failed: {wrong.measured}"
     if result.previous_version is None:
         return ValidationFailed(
             what,

@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from sdetl_engine.errors import TargetError, UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import append_line
+from sdetl_engine.going_back import go_back
 from sdetl_engine.late import LateWrites
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.content import table_names
 from sdetl_engine.postgres.locks import operator, run_lock
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.session import TargetSession
-from sdetl_engine.postgres.switch import SwitchOrder, switch
 from sdetl_engine.postgres.written import marks
+from sdetl_engine.records import Check
 from sdetl_engine.settings import Settings
 
 
@@ -35,6 +36,8 @@ class RolledBack:
     """From the order to rows read back under the serving name."""
     changed: bool = True
     """False when the wanted version was live already."""
+    post_checks: tuple[Check, ...] = ()
+    """What was checked through the serving name afterwards."""
 
 
 def choose_version(
@@ -75,7 +78,8 @@ def rollback(
 
     ``late``: what was found to have been written to the live version; what was written after that is warned of.
     ``log``: add a line to ``deployments.log`` of the session's workspace.  Asking for the version that is live already
-    changes nothing and is no error.  Raises UsageError, TargetError, LockHeld, Cancelled.
+    changes nothing and is no error.  When the checks afterwards fail, the version that was live is made live again.
+    Raises UsageError, TargetError, ValidationFailed, LockHeld, Cancelled.
     """
     began = time.monotonic()
     live, version = choose_version(session, settings, wanted)
@@ -84,15 +88,7 @@ def rollback(
     with session.connect() as lock:
         lock.autocommit = True
         with run_lock(lock, settings.serving_schema):
-            order = SwitchOrder(
-                serving_schema=settings.serving_schema,
-                to_version=version.version,
-                expected_live=live.version,
-                adopt_as=f"{settings.serving_schema}_v{datetime.now(UTC):%Y%m%d_%H%M%S}",
-                action="rollback",
-                who=operator(),
-            )
-            done = switch(session.connect, order, settings.cutover, reporter, before_commit=lambda xid: None)
+            done, checks = go_back(session, settings, reporter, version, live.version)
     rows = _rows(session, settings)
     rto = time.monotonic() - began
     expected = dict(version.table_rows or {})
@@ -104,7 +100,9 @@ def rollback(
             level="warning",
         )
     _note(session, version.version, rto)
-    result = RolledBack(version.version, live.version, done.seconds, done.lock_seconds, done.attempts, rows, rto)
+    result = RolledBack(
+        version.version, live.version, done.seconds, done.lock_seconds, done.attempts, rows, rto, post_checks=checks
+    )
     if late is not None:
         _warn_of_later_writes(session, live, late, reporter)
     if log:

@@ -20,8 +20,11 @@ from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard
 from sdetl_engine.planning import dashboards_of, target_plan
 from sdetl_engine.postgres import build, registry
+from sdetl_engine.postgres.carry.belongings import Belongings, give
+from sdetl_engine.postgres.carry.changes import Changes, qualified_names
 from sdetl_engine.postgres.panels import PanelOutcome, run_dashboards
 from sdetl_engine.postgres.plan import VersionPlan
+from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.switch import rename_schema
 from sdetl_engine.records import (
     Check,
@@ -43,6 +46,7 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
     run.hold_target_lock()
     plan, _ = target_plan(run)
     with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
+        marks = fingerprints(connection, loaded.version)
         columns = compare_sides(connection, Path(cleaned.path), loaded.version, plan, run.settings, reporter)
         actual = build.read_columns(connection, loaded.version)
         types = build.compare_types(plan, actual)
@@ -60,6 +64,7 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
         panels=panels,
         dashboards={d.title: d.file for d in dashboards} if sound else {},
         rehearsed_as=run.settings.dashboards.role,
+        fingerprints=marks,
         diff=diff,
         findings=_findings(panels, bool(dashboards)),
     )
@@ -114,10 +119,7 @@ def _rehearse(
     """Rename in a transaction, read as the readers do, roll back.  Other sessions go on reading the live version."""
     settings = run.settings
     with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
-        live = registry.live_version(connection, settings.serving_schema)
-        if build.schema_exists(connection, settings.serving_schema):
-            rename_schema(connection, settings.serving_schema, _aside(version, live))
-        rename_schema(connection, version, settings.serving_schema)
+        _rename(connection, settings.serving_schema, version)
         if settings.dashboards.role is not None:
             _become(connection, settings.dashboards.role)
         outcomes = run_dashboards(
@@ -128,6 +130,19 @@ def _rehearse(
         )
         connection.rollback()
     return tuple(_record(o, settings.dashboards.slow_seconds) for o in outcomes)
+
+
+def _rename(connection: psycopg.Connection[Any], serving: str, version: str) -> None:
+    """The renames of the cutover, and what readers were granted; never committed."""
+    if not build.schema_exists(connection, serving):
+        rename_schema(connection, version, serving)
+        return
+    with qualified_names(connection):
+        belongings = Belongings.read(connection, serving)
+        rename_schema(connection, serving, _aside(version, registry.live_version(connection, serving)))
+        rename_schema(connection, version, serving)
+        give(Changes(connection), belongings, to_new=True)
+    connection.execute("SET LOCAL row_security = on")
 
 
 def _aside(version: str, live: registry.Version | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -53,6 +55,15 @@ class Target:
 def catalogued(text: str) -> sql.SQL:
     """SQL text that PostgreSQL's own catalogue has given: a keyword, a definition, a quoted name."""
     return sql.SQL(text)
+
+
+@contextlib.contextmanager
+def qualified_names(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Inside the block PostgreSQL writes definitions with every name qualified."""
+    row = connection.execute("SELECT current_setting('search_path')").fetchone()
+    connection.execute("SET LOCAL search_path = ''")
+    yield
+    connection.execute("SELECT set_config('search_path', %s, true)", list(row or ()))
 
 
 def role_sql(name: str | None) -> sql.Composable:

@@ -10,6 +10,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from sdetl_engine.postgres.carry.belongings import Belongings
+from sdetl_engine.postgres.carry.bound import read_bound
 from sdetl_engine.postgres.carry.grants import Rights
 
 
@@ -45,6 +47,13 @@ def readings(rights: Iterable[Rights]) -> tuple[Reading, ...]:
     )
 
 
+def try_all(connection: psycopg.Connection[Any], schema: str) -> tuple[Tried, ...]:
+    """Every role reads a row of everything that it was granted in the schema, and of what is bound to its tables."""
+    bound = read_bound(connection, schema)
+    rights = [Belongings.read(connection, schema).rights, *(b.rights for b in bound)]
+    return tuple(try_reading(connection, reading, rows=1) for reading in readings(rights))
+
+
 def try_reading(connection: psycopg.Connection[Any], reading: Reading, *, rows: int) -> Tried:
     """Read as the role, ``rows`` rows of everything (0 proves the rights without reading), in a savepoint."""
     usage = _usable(connection, reading)
@@ -64,6 +73,8 @@ def try_reading(connection: psycopg.Connection[Any], reading: Reading, *, rows: 
     error = None
     connection.execute("SAVEPOINT sdetl_reader")
     try:
+        # Our sessions refuse to be filtered in silence; readers are filtered, and that is right.
+        connection.execute("SET LOCAL row_security = on")
         connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(reading.role)))
         connection.execute(sql.SQL(" UNION ALL ").join(parts))
     except (psycopg.OperationalError, psycopg.errors.LockNotAvailable):

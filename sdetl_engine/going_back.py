@@ -1,0 +1,87 @@
+"""An earlier version made live again, guarded before and checked after; undone by itself when the checks fail."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from sdetl_engine.errors import TargetError, ValidationFailed
+from sdetl_engine.events import Reporter
+from sdetl_engine.postchecks import failed, post_checks
+from sdetl_engine.postgres import registry
+from sdetl_engine.postgres.build import read_columns
+from sdetl_engine.postgres.locks import operator
+from sdetl_engine.postgres.session import TargetSession
+from sdetl_engine.postgres.switch import Guard, Switched, SwitchOrder, switch
+from sdetl_engine.records import Check
+from sdetl_engine.settings import Settings
+
+
+def go_back(
+    session: TargetSession, settings: Settings, reporter: Reporter, version: registry.Version, live: str
+) -> tuple[Switched, tuple[Check, ...]]:
+    """Switch from ``live`` to ``version`` and check through the serving name.  The caller holds the run's lock.
+
+    Raises TargetError when the switch was not made, ValidationFailed when it was undone again; Cancelled.
+    """
+    guard = functools.partial(_refuse_incomplete, dict(version.table_rows or {}))
+    done = _switch(session, settings, reporter, _order(settings, version.version, live, guard))
+    with session.connect() as connection:
+        # Rows may have been written while the version was live: their number proves nothing.
+        checks = post_checks(connection, settings.serving_schema, version.version, {})
+    if (wrong := failed(checks)) is not None:
+        raise _undone(session, settings, reporter, version.version, live, wrong)
+    return done, checks
+
+
+def _order(settings: Settings, to: str, live: str, guard: Guard | None = None) -> SwitchOrder:
+    return SwitchOrder(
+        serving_schema=settings.serving_schema,
+        to_version=to,
+        expected_live=live,
+        adopt_as=f"{settings.serving_schema}_v{datetime.now(UTC):%Y%m%d_%H%M%S}",
+        action="rollback",
+        who=operator(),
+        guard=guard,
+    )
+
+
+def _switch(session: TargetSession, settings: Settings, reporter: Reporter, order: SwitchOrder) -> Switched:
+    return switch(session.connect, order, settings.cutover, reporter, before_commit=lambda xid: None)
+
+
+def _refuse_incomplete(tables: Mapping[str, int], connection: psycopg.Connection[Any], version: str) -> None:
+    """Every table that the version was loaded with is still there."""
+    there = read_columns(connection, version)
+    gone = [table for table in tables if table not in there]
+    if gone:
+        raise TargetError(
+            f"version {version} is not whole any more: {', '.join(gone[:5])} is gone",
+            left_behind="the version that is live untouched",
+            next_step="go back to another version (sdetl versions), or restore a backup (sdetl restore)",
+            kind="rollback",
+        )
+
+
+def _undone(
+    session: TargetSession, settings: Settings, reporter: Reporter, version: str, before: str, wrong: Check
+) -> ValidationFailed:
+    """Forward again by ourselves; both failures are told when that fails too."""
+    what = f"after the rollback to {version}, {wrong.name} failed: {wrong.measured}"
+    try:
+        _switch(session, settings, reporter, _order(settings, before, version))
+    except TargetError as second:
+        return ValidationFailed(
+            f"{what}; switching back failed too: {second.message}",
+            left_behind=f"{version} is live",
+            next_step=f"see sdetl versions; sdetl rollback --to {before} tries again",
+        )
+    return ValidationFailed(
+        f"{what}; {before} was made live again",
+        left_behind=f"{before} live as before",
+        next_step="correct what the check found, or go back to another version (sdetl versions)",
+    )
