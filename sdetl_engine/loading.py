@@ -24,6 +24,7 @@ from sdetl_engine.postgres.load import load_table, open_source
 from sdetl_engine.postgres.partitions import create_partitions
 from sdetl_engine.postgres.plan import TablePlan, VersionPlan
 from sdetl_engine.postgres.proof import prove_table
+from sdetl_engine.postgres.viewing import create_views
 from sdetl_engine.records import LoadedResult, TableProof
 from sdetl_engine.settings import Settings
 
@@ -59,11 +60,13 @@ def load_version(
             reporter.event("TableLoaded", f"{table.name}: {proof.rows_held} rows, proved", rows=proof.rows_held)
     load_seconds = time.monotonic() - began
     built = finish(connection, version, plan, reporter)
+    views, without = create_views(connection, version, plan, path, reporter, seconds=settings.load.view_seconds)
     return dataclasses.replace(
         _loaded(version, plan, proofs, seconds, load_seconds),
         indexes=built.indexes,
         constraints=built.constraints,
-        not_migrated=(*plan.not_migrated, *built.not_migrated),
+        not_migrated=(*plan.not_migrated, *built.not_migrated, *without),
+        views=views,
         orphans=dict(built.invalid),
     )
 

@@ -320,6 +320,8 @@ class LoadedResult:
     load_seconds: float
     dropped: bool = False
     """True for a canary: its schema is gone again."""
+    views: tuple[str, ...] = ()
+    """Views that give the same rows on both sides."""
     differences: tuple[str, ...] = ()
     """What the canary's validation found; a difference has already stopped the run."""
     findings: tuple[Finding, ...] = ()
@@ -338,6 +340,7 @@ class LoadedResult:
             "rows": self.rows,
             "indexes": self.indexes,
             "constraints": self.constraints,
+            "views": len(self.views),
             "not_migrated": len(self.not_migrated),
             "quarantined": sum(p.quarantined for p in self.proof),
             "load_seconds": round(self.load_seconds, 3),

@@ -136,6 +136,8 @@ class LoadSettings(_Group):
     """``"table" = "column by month"`` or ``by year``."""
     partition_suggest_rows: Annotated[int, Field(ge=1)] = 5_000_000
     """Suggest partitioning from this many rows."""
+    view_seconds: Seconds = 60.0
+    """How long each side may take to answer a view, so that the results can be compared."""
     relations: tuple[str, ...] = ()
     """Relations that the source does not declare: ``child.column -> parent.column``."""
     infer_relations: bool = True

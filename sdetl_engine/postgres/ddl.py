@@ -13,6 +13,7 @@ from sdetl_engine.errors import UsageError
 from sdetl_engine.postgres.ddl_columns import draft_table
 from sdetl_engine.postgres.ddl_constraints import plan_checks, plan_foreign_keys
 from sdetl_engine.postgres.ddl_indexes import PlannedKeys, plan_index, plan_primary_key
+from sdetl_engine.postgres.ddl_views import plan_views
 from sdetl_engine.postgres.drafts import TableDraft
 from sdetl_engine.postgres.names import NameSpace
 from sdetl_engine.postgres.plan import CheckPlan, NotMigrated, TablePlan, VersionPlan
@@ -22,7 +23,6 @@ from sdetl_engine.settings import LoadSettings
 from sdetl_engine.values.schema import Schema, Table
 
 _NOT_CARRIED = {
-    "view": "views are not migrated",
     "trigger": "triggers are not migrated; PostgreSQL would need a function in its own language",
     "virtual": "virtual tables belong to an extension of SQLite",
     "shadow": "it is the storage of a virtual table",
@@ -65,12 +65,15 @@ def plan_version(
         planned_checks, untranslated = plan_checks(draft, names)
         checks += planned_checks
         missed += untranslated
+    views, untranslated_views = plan_views(schema, drafts, names)
+    missed += untranslated_views
     return VersionPlan(
         tables=tuple(_table_plan(draft, keys[name]) for name, draft in drafts.items()),
         indexes=tuple(i for planned in keys.values() for i in planned.indexes),
         uniques=tuple(u for planned in keys.values() for u in planned.uniques),
         foreign_keys=foreign_keys,
         checks=tuple(checks),
+        views=views,
         not_migrated=tuple(missed),
         renamed=_renamed(drafts, index_names),
     )
@@ -83,10 +86,11 @@ def _excluded(schema: Schema, exclude_tables: Collection[str]) -> list[NotMigrat
 
 
 def _others(schema: Schema) -> list[NotMigrated]:
-    """What is no ordinary table.  A translation of views would take them out of here."""
+    """What is neither an ordinary table nor a view."""
     return [
         NotMigrated("virtual table" if o.kind == "virtual" else o.kind, o.name, o.table, _NOT_CARRIED[o.kind], o.sql)
         for o in schema.others
+        if o.kind != "view"
     ]
 
 

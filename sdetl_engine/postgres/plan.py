@@ -11,7 +11,7 @@ import enum
 
 from sdetl_engine.profiling.facts import ColumnFacts
 from sdetl_engine.values.schema import Table
-from sdetl_engine.values.types import TargetType
+from sdetl_engine.values.types import Kind, TargetType
 
 
 class PartitionUnit(enum.StrEnum):
@@ -119,6 +119,18 @@ class CheckPlan:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ViewPlan:
+    """A view to be created after the tables.  ``sql`` names tables without a schema; ``kinds`` of its columns."""
+
+    name: str
+    source_name: str
+    sql: str
+    kinds: tuple[Kind | None, ...]
+    definition: str = ""
+    """What the source says, in SQLite's dialect."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class NotMigrated:
     """Something that the source declares and the target does not get.  ``kind``: view, trigger, index, default ..."""
 
@@ -139,6 +151,8 @@ class VersionPlan:
     uniques: tuple[UniquePlan, ...] = ()
     foreign_keys: tuple[ForeignKeyPlan, ...] = ()
     checks: tuple[CheckPlan, ...] = ()
+    views: tuple[ViewPlan, ...] = ()
+    """In an order in which each reads only tables and views before it."""
     not_migrated: tuple[NotMigrated, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
     """(name in the source, name in PostgreSQL) where they differ; columns as ``table.column``."""

@@ -46,6 +46,25 @@ class Scope:
     columns: Mapping[str, ScopeColumn]
     missing: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def column(self, wanted: str, qualifier: str | None, *, is_quoted: bool) -> Term:
+        """The column that an expression names.  Raises Untranslatable."""
+        if qualifier is not None and qualifier.lower() != self.table.lower():
+            raise Untranslatable("it names a column of another table")
+        found = look_up(self.columns, wanted)
+        if found is not None:
+            return Term(quoted(found.name), found.kind, collation=found.collation, always_real=found.always_real)
+        reason = look_up(self.missing, wanted)
+        if reason is not None:
+            raise Untranslatable(f"it names the column {wanted}, which {reason}")
+        if is_quoted and qualifier is None:
+            # https://www.sqlite.org/quirks.html#dblquote: an unknown name in double quotes is a text.
+            return terms.text_term(wanted)
+        raise Untranslatable(f"it names {wanted}, which is no column of the table")
+
+    def rule(self, kind: type[exp.Expression]) -> Rule | None:
+        """How a node is written here; None when it is not known."""
+        return RULES.get(kind)
+
 
 def translate_condition(text: str, scope: Scope) -> str:
     """A truth value, for CHECK and WHERE.  Raises Untranslatable."""
@@ -84,16 +103,16 @@ def parse(text: str) -> exp.Expression:
 
 def write_node(node: exp.Expression, scope: Scope) -> Term:
     """The node written anew.  Raises Untranslatable for every node and every form that is not known."""
-    rule = _RULES.get(type(node))
+    rule = scope.rule(type(node))
     if rule is None:
-        raise Untranslatable(f"it uses {_spoken(node)}")
+        raise Untranslatable(f"it uses {spoken(node)}")
     # An argument that is not looked at (``negate``, ``position``) would change the meaning unseen.
     if any(value and key not in rule.arguments for key, value in node.args.items()):
-        raise Untranslatable(f"it uses a form of {_spoken(node)} that is not known")
+        raise Untranslatable(f"it uses a form of {spoken(node)} that is not known")
     return rule.write(node, scope)
 
 
-def _spoken(node: exp.Expression) -> str:
+def spoken(node: exp.Expression) -> str:
     """What an operator would call the node; never a piece of the text but the name of a function."""
     if isinstance(node, exp.Anonymous) and isinstance(node.this, str) and re.fullmatch(r"\w{1,63}", node.this):
         return f"the function {node.this.lower()}()"
@@ -106,22 +125,12 @@ def _column(node: exp.Expression, scope: Scope) -> Term:
     identifier, qualifier = node.this, node.args.get("table")
     if not isinstance(identifier, exp.Identifier) or node.args.get("db"):
         raise Untranslatable("it names a column of another table")
-    if qualifier is not None and qualifier.name.lower() != scope.table.lower():
-        raise Untranslatable("it names a column of another table")
-    wanted = identifier.name
-    found = _look_up(scope.columns, wanted)
-    if found is not None:
-        return Term(quoted(found.name), found.kind, collation=found.collation, always_real=found.always_real)
-    reason = _look_up(scope.missing, wanted)
-    if reason is not None:
-        raise Untranslatable(f"it names the column {wanted}, which {reason}")
-    if identifier.args.get("quoted") and qualifier is None:
-        # https://www.sqlite.org/quirks.html#dblquote: an unknown name in double quotes is a text.
-        return terms.text_term(wanted)
-    raise Untranslatable(f"it names {wanted}, which is no column of the table")
+    of = qualifier.name if qualifier is not None else None
+    return scope.column(identifier.name, of, is_quoted=bool(identifier.args.get("quoted")))
 
 
-def _look_up(named: Mapping[str, V], wanted: str) -> V | None:
+def look_up(named: Mapping[str, V], wanted: str) -> V | None:
+    """What is called so: exactly, or else but for case, as SQLite finds names."""
     if wanted in named:
         return named[wanted]
     return next((value for name, value in named.items() if name.lower() == wanted.lower()), None)
@@ -390,6 +399,22 @@ def _cast(node: exp.Expression, scope: Scope) -> Term:
     raise Untranslatable(f"it casts {term.kind or 'NULL'}")
 
 
+def _function(node: exp.Expression, scope: Scope) -> Term:
+    """Functions that sqlglot has no node for."""
+    if node.this.lower() == "json_valid" and len(node.expressions) == 1:
+        return _json_valid(write_node(node.expressions[0], scope))
+    raise Untranslatable(f"it uses {spoken(node)}")
+
+
+def _json_valid(term: Term) -> Term:
+    """True of every value that a JSON column holds; a text is asked by PostgreSQL 16 and newer."""
+    if term.kind in (Kind.JSON, Kind.JSONB):
+        return Term(f"(CASE WHEN {term.sql} IS NOT NULL THEN true END)", Kind.BOOLEAN)
+    if term.kind is Kind.TEXT:
+        return Term(f"({term.sql} IS JSON)", Kind.BOOLEAN)
+    raise Untranslatable(f"it uses json_valid() on {term.kind or 'NULL'}")
+
+
 def _date(node: exp.Expression, scope: Scope) -> Term:
     term = write_node(node.this, scope)
     if term.kind not in (Kind.DATE, Kind.TIMESTAMP):
@@ -398,15 +423,16 @@ def _date(node: exp.Expression, scope: Scope) -> Term:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Rule:
+class Rule:
     """How a node is written, and the arguments that its writer looks at."""
 
     write: Writer
     arguments: frozenset[str]
 
 
-def _rule(write: Writer, *arguments: str) -> _Rule:
-    return _Rule(write, frozenset(arguments or ("this", "expression")))
+def rule(write: Writer, *arguments: str) -> Rule:
+    """A rule; ``arguments`` default to the two operands of an operator."""
+    return Rule(write, frozenset(arguments or ("this", "expression")))
 
 
 _COMPARISONS = (
@@ -424,53 +450,54 @@ _COMPARISONS = (
 )
 _INTEGER_TYPES = frozenset({exp.DataType.Type.INT, exp.DataType.Type.BIGINT})
 _REAL_TYPES = frozenset({exp.DataType.Type.FLOAT, exp.DataType.Type.DOUBLE})
-_RULES: Mapping[type[exp.Expression], _Rule] = {
-    exp.Column: _rule(_column, "this", "table"),
-    exp.Literal: _rule(_literal, "this", "is_string"),
-    exp.HexString: _rule(_blob, "this"),
-    exp.Null: _rule(_null),
-    exp.Boolean: _rule(_boolean, "this"),
-    exp.Paren: _rule(_parenthesis, "this"),
-    exp.Collate: _rule(_collate),
-    exp.Neg: _rule(_negative, "this"),
-    exp.Not: _rule(_not, "this"),
-    exp.And: _rule(_connective("AND")),
-    exp.Or: _rule(_connective("OR")),
-    exp.EQ: _rule(_comparison("=")),
-    exp.NEQ: _rule(_comparison("<>")),
-    exp.GT: _rule(_comparison(">")),
-    exp.GTE: _rule(_comparison(">=")),
-    exp.LT: _rule(_comparison("<")),
-    exp.LTE: _rule(_comparison("<=")),
-    exp.NullSafeEQ: _rule(_comparison("IS NOT DISTINCT FROM")),
-    exp.NullSafeNEQ: _rule(_comparison("IS DISTINCT FROM")),
-    exp.Is: _rule(_is),
-    exp.In: _rule(_in, "this", "expressions"),
-    exp.Between: _rule(_between, "this", "low", "high"),
-    exp.Add: _rule(_arithmetic("+")),
-    exp.Sub: _rule(_arithmetic("-")),
-    exp.Mul: _rule(_arithmetic("*")),
-    exp.Div: _rule(_arithmetic("/"), "this", "expression", "typed", "safe"),
-    exp.Mod: _rule(_arithmetic("%")),
-    exp.BitwiseAnd: _rule(_bits("&")),
-    exp.BitwiseOr: _rule(_bits("|")),
-    exp.DPipe: _rule(_concatenation, "this", "expression", "safe"),
-    exp.Like: _rule(_like, "this", "expression", "negate"),
-    exp.Escape: _rule(_escaped_like),
-    exp.Glob: _rule(_glob),
-    exp.Length: _rule(_length, "this"),
-    exp.Lower: _rule(_cased("lower"), "this"),
-    exp.Upper: _rule(_cased("upper"), "this"),
-    exp.Trim: _rule(_trim, "this", "expression", "position"),
-    exp.Abs: _rule(_abs, "this"),
-    exp.Coalesce: _rule(_coalesce, "this", "expressions"),
-    exp.Nullif: _rule(_nullif),
-    exp.If: _rule(_if, "this", "true", "false"),
-    exp.Case: _rule(_case, "this", "ifs", "default"),
-    exp.Substring: _rule(_substring, "this", "start", "length"),
-    exp.StrPosition: _rule(_position, "this", "substr"),
-    exp.Replace: _rule(_replace, "this", "expression", "replacement"),
-    exp.Typeof: _rule(_typeof, "this"),
-    exp.Cast: _rule(_cast, "this", "to"),
-    exp.Date: _rule(_date, "this"),
+RULES: Mapping[type[exp.Expression], Rule] = {
+    exp.Column: rule(_column, "this", "table"),
+    exp.Literal: rule(_literal, "this", "is_string"),
+    exp.HexString: rule(_blob, "this"),
+    exp.Null: rule(_null),
+    exp.Boolean: rule(_boolean, "this"),
+    exp.Paren: rule(_parenthesis, "this"),
+    exp.Collate: rule(_collate),
+    exp.Neg: rule(_negative, "this"),
+    exp.Not: rule(_not, "this"),
+    exp.And: rule(_connective("AND")),
+    exp.Or: rule(_connective("OR")),
+    exp.EQ: rule(_comparison("=")),
+    exp.NEQ: rule(_comparison("<>")),
+    exp.GT: rule(_comparison(">")),
+    exp.GTE: rule(_comparison(">=")),
+    exp.LT: rule(_comparison("<")),
+    exp.LTE: rule(_comparison("<=")),
+    exp.NullSafeEQ: rule(_comparison("IS NOT DISTINCT FROM")),
+    exp.NullSafeNEQ: rule(_comparison("IS DISTINCT FROM")),
+    exp.Is: rule(_is),
+    exp.In: rule(_in, "this", "expressions"),
+    exp.Between: rule(_between, "this", "low", "high"),
+    exp.Add: rule(_arithmetic("+")),
+    exp.Sub: rule(_arithmetic("-")),
+    exp.Mul: rule(_arithmetic("*")),
+    exp.Div: rule(_arithmetic("/"), "this", "expression", "typed", "safe"),
+    exp.Mod: rule(_arithmetic("%")),
+    exp.BitwiseAnd: rule(_bits("&")),
+    exp.BitwiseOr: rule(_bits("|")),
+    exp.DPipe: rule(_concatenation, "this", "expression", "safe"),
+    exp.Like: rule(_like, "this", "expression", "negate"),
+    exp.Escape: rule(_escaped_like),
+    exp.Glob: rule(_glob),
+    exp.Length: rule(_length, "this"),
+    exp.Lower: rule(_cased("lower"), "this"),
+    exp.Upper: rule(_cased("upper"), "this"),
+    exp.Trim: rule(_trim, "this", "expression", "position"),
+    exp.Abs: rule(_abs, "this"),
+    exp.Coalesce: rule(_coalesce, "this", "expressions"),
+    exp.Nullif: rule(_nullif),
+    exp.If: rule(_if, "this", "true", "false"),
+    exp.Case: rule(_case, "this", "ifs", "default"),
+    exp.Substring: rule(_substring, "this", "start", "length"),
+    exp.StrPosition: rule(_position, "this", "substr"),
+    exp.Replace: rule(_replace, "this", "expression", "replacement"),
+    exp.Typeof: rule(_typeof, "this"),
+    exp.Cast: rule(_cast, "this", "to"),
+    exp.Date: rule(_date, "this"),
+    exp.Anonymous: rule(_function, "this", "expressions"),
 }

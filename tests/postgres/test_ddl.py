@@ -12,6 +12,7 @@ from psycopg import sql
 from sdetl_engine.errors import UsageError
 from sdetl_engine.postgres import build
 from sdetl_engine.settings import LoadSettings
+from sdetl_engine.values.types import Kind
 from tests.postgres.ddl_cases import VERSION, build_file, missed, plan_file, rows
 
 Connection = psycopg.Connection[Any]
@@ -339,7 +340,8 @@ def test_what_is_no_table_is_listed_with_its_text(sqlite_file: MakeFile) -> None
     )
     plan = plan_file(path)
     kinds = {(m.kind, m.name): m for m in plan.not_migrated}
-    assert {("view", "v"), ("trigger", "g"), ("virtual table", "f"), ("shadow", "f_data")} <= set(kinds)
+    assert [(v.name, v.kinds) for v in plan.views] == [("v", (Kind.INTEGER,))]
+    assert {("trigger", "g"), ("virtual table", "f"), ("shadow", "f_data")} <= set(kinds)
     assert "DELETE FROM t" in kinds["trigger", "g"].definition
     assert [t.name for t in plan.tables] == ["t"]
 
