@@ -10,6 +10,7 @@ it is checkpointed into a file that grows.  The source is read twice, the finish
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import enum
@@ -389,9 +390,11 @@ def _read_back(partial: Path, reporter: Reporter) -> tuple[int, str, str]:
             # Out of the page cache, so that it is the disk that answers.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         size = os.fstat(descriptor).st_size
-        for block in _blocks(descriptor, _Meter("reading the copy back", size, reporter)):
-            md5.update(block)
-            sha256.update(block)
+        with concurrent.futures.ThreadPoolExecutor(1, "sdetl-md5") as other:
+            for block in _blocks(descriptor, _Meter("reading the copy back", size, reporter)):
+                updated = other.submit(md5.update, block)
+                sha256.update(block)
+                updated.result()
     finally:
         os.close(descriptor)
     return size, md5.hexdigest(), sha256.hexdigest()

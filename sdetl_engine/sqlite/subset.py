@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import random
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sdetl_engine import processes
 from sdetl_engine.events import Reporter
+from sdetl_engine.processes import Processes
 from sdetl_engine.sqlite.addressing import RowKey, row_key
 from sdetl_engine.sqlite.guard import stoppable
-from sdetl_engine.sqlite.open import open_writable, quote, trust_json_checks
+from sdetl_engine.sqlite.open import open_readonly, open_writable, quote, trust_json_checks
 from sdetl_engine.sqlite.partial import new_files, writing
+from sdetl_engine.sqlite.shares import WORTH_CELLS
 from sdetl_engine.values.declared import Affinity, affinity
 from sdetl_engine.values.schema import Relation, Schema, Table
 
@@ -70,7 +74,7 @@ def sample_subset(
         trust_json_checks(connection)
         _attach(connection, source)
         connection.execute("BEGIN")
-        drawing = _Drawing(connection, schema, relations, fraction, seed, reporter)
+        drawing = _Drawing(connection, source, schema, relations, fraction, seed, reporter)
         drawing.draw()
         rows = _copy(connection, schema, drawing, reporter)
         connection.execute("COMMIT")
@@ -120,6 +124,7 @@ class _Drawing:
     def __init__(
         self,
         connection: sqlite3.Connection,
+        source: Path,
         schema: Schema,
         relations: Sequence[Relation],
         fraction: float,
@@ -127,6 +132,7 @@ class _Drawing:
         reporter: Reporter,
     ) -> None:
         self._connection = connection
+        self._source = source
         self._fraction = fraction
         self._seed = seed
         self._reporter = reporter
@@ -147,12 +153,13 @@ class _Drawing:
             self._reporter.check()
             self._reporter.progress("drawing the sample", number, len(self.places), "tables")
             self._create(place)
-            driving = self._driving(place)
-            if driving is None:
-                self._insert_from(place, self._random_keys(place, self._share(place)))
-            else:
-                self._draw_children(driving)
-            self._draw_edges(place)
+            with self._edges(place) as draw_edges:
+                driving = self._driving(place)
+                if driving is None:
+                    self._insert_from(place, self._random_keys(place, self._share(place)))
+                else:
+                    self._draw_children(driving)
+                draw_edges()
         self._add_parents()
 
     def _is_known(self, relation: Relation) -> bool:
@@ -242,18 +249,22 @@ class _Drawing:
                 f" INSERT OR IGNORE INTO {link.wanted} SELECT {form} FROM raw WHERE {complete}"
             )
 
-    def _draw_edges(self, place: _Place) -> None:
-        """The rows that are most likely to break a load: at both ends, the longest, the emptiest."""
-        keys = place.key.of("t")
-        columns = [column for column in place.table.columns if column.generated is None]
-        texts = [quote(c.name) for c in columns if affinity(c.declared) not in (Affinity.INTEGER, Affinity.REAL)]
-        longest = [f"max(0, {terms})" for terms in _in_groups([f"coalesce(length({t}), 0)" for t in texts], ", ")]
-        emptiest = _in_groups([f"({quote(c.name)} IS NULL)" for c in columns if not c.not_null], " + ")
-        orders = [keys, ", ".join(f"t.{term} DESC" for term in place.key.terms)]
-        orders += [f"max({', '.join(longest)}, 0) DESC, {keys}"] if texts else []
-        orders += [f"{' + '.join(emptiest)} DESC, {keys}"] if emptiest else []
-        for order in orders:
-            self._insert_from(place, f"SELECT {keys} FROM {place.source} t ORDER BY {order} LIMIT 1")
+    @contextlib.contextmanager
+    def _edges(self, place: _Place) -> Iterator[Callable[[], object]]:
+        """Adds the rows at both ends; gives a function that adds the longest and the emptiest one.
+
+        In a large table those are looked for while the block runs.
+        """
+        orders = _extreme_orders(place)
+        for end in (place.key.of("t"), ", ".join(f"t.{term} DESC" for term in place.key.terms)):
+            self._insert_from(place, _first_key(place, "source", end))
+        is_large = self.of[place.table.name] * len(place.table.columns) >= WORTH_CELLS
+        if not (is_large and place.key.is_rowid and processes.useful() > 1):
+            yield lambda: [self._insert_from(place, _first_key(place, "source", order)) for order in orders]
+            return
+        jobs = [functools.partial(_found, self._source, _first_key(place, "main", order)) for order in orders]
+        with Processes(jobs, self._reporter) as running:
+            yield lambda: self._insert_from(place, _listed(running.results()))
 
     def _add_parents(self) -> None:
         """Add the parents of everything drawn, and theirs, until nothing is added: circles included."""
@@ -328,6 +339,28 @@ class _Drawing:
 def _listed(numbers: Iterable[int]) -> str:
     """SELECT of those numbers."""
     return f"SELECT value FROM json_each('{json.dumps(list(numbers))}')"
+
+
+def _extreme_orders(place: _Place) -> list[str]:
+    """Orders that begin with the rows that are most likely to break a load: the longest, the emptiest."""
+    keys = place.key.of("t")
+    columns = [column for column in place.table.columns if column.generated is None]
+    texts = [quote(c.name) for c in columns if affinity(c.declared) not in (Affinity.INTEGER, Affinity.REAL)]
+    longest = [f"max(0, {terms})" for terms in _in_groups([f"coalesce(length({t}), 0)" for t in texts], ", ")]
+    emptiest = _in_groups([f"({quote(c.name)} IS NULL)" for c in columns if not c.not_null], " + ")
+    orders = [f"max({', '.join(longest)}, 0) DESC, {keys}"] if texts else []
+    return [*orders, *([f"{' + '.join(emptiest)} DESC, {keys}"] if emptiest else [])]
+
+
+def _first_key(place: _Place, schema: str, order: str) -> str:
+    """SELECT of the key of the first row in that order."""
+    return f"SELECT {place.key.of('t')} FROM {schema}.{quote(place.table.name)} t ORDER BY {order} LIMIT 1"
+
+
+def _found(source: Path, query: str, *, reporter: Reporter) -> int:
+    """The rowid that a query over a table with rows finds."""
+    with contextlib.closing(open_readonly(source)) as connection, stoppable(connection, reporter):
+        return int(connection.execute(query).fetchone()[0])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from sdetl_engine import processes
 from sdetl_engine.errors import SourceError
 from sdetl_engine.events import RecordingReporter, SilentReporter
 from sdetl_engine.profiling.facts import TableFacts
-from sdetl_engine.sqlite import shares
+from sdetl_engine.sqlite import shares, subset
 from sdetl_engine.sqlite.aggregates import aggregate_table
-from sdetl_engine.sqlite.digest import database_digest, file_digest
+from sdetl_engine.sqlite.digest import TableDigest, database_digest, file_digest, table_digest
 from sdetl_engine.sqlite.scan import scan_table
 from sdetl_engine.sqlite.schema import read_schema
+from sdetl_engine.sqlite.subset import sample_subset
 from sdetl_engine.values.aggregates import ColumnAggregate
 from sdetl_engine.values.schema import Table
 from sdetl_engine.values.types import Kind, TargetType
@@ -150,3 +151,20 @@ def test_processes_find_the_same_digest_of_any_table(ugly: Path, name: str, monk
         alone = database_digest(connection, schema)
     in_processes(monkeypatch)
     assert file_digest(ugly, schema, SilentReporter())[name] == alone[name]
+
+
+@pytest.mark.parametrize("name", ["plain", "gaps", "keyed"])
+def test_processes_find_the_same_edges_of_a_sample(ugly: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(sqlite3.connect(ugly)) as connection:
+        schema = read_schema(connection)
+    alone, beside = ugly.with_name("alone.db"), ugly.with_name("beside.db")
+    sample_subset(ugly, alone, schema, (), 0.01, 7, SilentReporter())
+    monkeypatch.setattr(processes, "useful", lambda: 2)
+    monkeypatch.setattr(subset, "WORTH_CELLS", 1)
+    sample_subset(ugly, beside, schema, (), 0.01, 7, SilentReporter())
+    assert digest_of(alone, name) == digest_of(beside, name)
+
+
+def digest_of(path: Path, name: str) -> TableDigest:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return table_digest(connection, read_schema(connection).table(name))
