@@ -45,6 +45,7 @@ from sdetl_engine.errors import (
 from sdetl_engine.events import Event, RecordingReporter, Reporter, SilentReporter
 from sdetl_engine.events import Progress as Snapshot
 from sdetl_engine.findings import Choice, Decision, Evidence, Finding, Gate, Severity, decide, gate_of
+from sdetl_engine.grafana.twins import TwinVerdict
 from sdetl_engine.late import LateTable, LateWrites
 from sdetl_engine.manifest import FoundBackup, find_backup
 from sdetl_engine.observe.health import Health, measure
@@ -62,6 +63,7 @@ from sdetl_engine.records import (
     GaugeReading,
     LoadedResult,
     PanelRecord,
+    PanelTwin,
     PreflightResult,
     ProfileResult,
     RawTable,
@@ -147,6 +149,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "PanelRecord",
+    "PanelTwin",
     "PreflightResult",
     "ProfileResult",
     "Prunable",
@@ -185,6 +188,7 @@ __all__ = [
     "TableProof",
     "TargetError",
     "TargetSession",
+    "TwinVerdict",
     "TypeCost",
     "TypeVerdict",
     "UsageError",

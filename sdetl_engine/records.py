@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.findings import Finding, StageResult
+from sdetl_engine.grafana.twins import TwinVerdict
 from sdetl_engine.postgres.content import TableContent
 from sdetl_engine.postgres.plan import NotMigrated
 from sdetl_engine.profiling.facts import KeyFacts, SampleVerdict, TableFacts, TypeVerdict
@@ -380,6 +381,22 @@ class TableDiff:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PanelTwin:
+    """The same query on the version that was live, and how the candidate's answer compares with it.
+
+    ``how``: the differences in names and counts, never values.  ``explained``: the data differ enough to explain it.
+    ``times_slower`` is None unless the candidate is noticeably slower.
+    """
+
+    verdict: TwinVerdict
+    milliseconds: float
+    rows: int
+    how: tuple[str, ...] = ()
+    explained: bool = True
+    times_slower: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PanelRecord:
     """One panel query of a dashboard, tried on the candidate under the serving name."""
 
@@ -392,6 +409,8 @@ class PanelRecord:
     error: str | None = None
     skipped: str | None = None
     slow: bool = False
+    twin: PanelTwin | None = None
+    """None where there was no version to compare with."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -408,6 +427,8 @@ class ValidateResult:
     rehearsed_as: str | None = None
     fingerprints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Of the candidate's tables when validation began; see ``postgres.serving``."""
+    compared_with: str | None = None
+    """The live version (or the serving schema, where nobody managed it) that the panels were compared with, if any."""
     diff: tuple[TableDiff, ...] = ()
     """The ledger equation, of all rows or of a sample (``validate.diff``); empty when it was off."""
     findings: tuple[Finding, ...] = ()
@@ -424,12 +445,23 @@ class ValidateResult:
             "panels": sum(p.skipped is None for p in self.panels),
             "panels_failed": sum(not p.ok and p.skipped is None for p in self.panels),
             "dashboards": len(self.dashboards),
+            **self._twins,
             **_named(
                 columns_differ=[f"{c.table}.{c.column}: {', '.join(c.differs)}" for c in self.columns if c.differs],
                 types_differ=list(self.type_differences),
                 queries_failed=[q.name for q in self.sample_queries if q.verdict is not Verdict.PASSED],
             ),
         }
+
+    @property
+    def _twins(self) -> dict[str, object]:
+        """How many panels compare how; nothing when there was nothing to compare with."""
+        if self.compared_with is None:
+            return {}
+        twins = [p.twin for p in self.panels if p.twin is not None]
+        found = {f"panels_{v}": sum(t.verdict is v for t in twins) for v in TwinVerdict if v is not TwinVerdict.BROKEN}
+        slower = sum(t.times_slower is not None for t in twins)
+        return {"compared_with": self.compared_with, **found, "panels_slower": slower}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from sdetl_engine.values.types import TargetType
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
+Times = Annotated[float, Field(gt=1.0, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
 
 ENVIRONMENT_PREFIX = "SDETL_"
@@ -176,6 +177,18 @@ class DashboardSettings(_Group):
     """The time range that ``$__timeFilter`` and its like stand for, back from now, where a dashboard has none."""
     role: str | None = None
     """The role that Grafana logs in as; queries are tried as this role when the operator may SET ROLE to it."""
+    compare: bool = True
+    """Whether the queries are also asked on the live version, to set the answers beside each other."""
+    compare_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
+    """Rows of each answer that are compared; of longer answers, rows are counted and columns compared."""
+    change: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.50
+    """Share by which an answer may change more than the rows of the tables that it is made of."""
+    slower_times: Times = 3.0
+    """From so many times the live version's time on, a panel is called slower."""
+    much_slower_times: Times = 10.0
+    """From so many times on, it is called slower for review."""
+    slower_seconds: Seconds = 0.1
+    """Nobody notices what is faster than this, however much slower it has become."""
 
 
 class ValidateSettings(_Group):

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.types.string import TextLoader
 
 from sdetl_engine.events import Reporter
+from sdetl_engine.grafana.answers import Answer, ColumnKind, Row, kept
 from sdetl_engine.grafana.dashboards import Dashboard, Panel, Query
 from sdetl_engine.grafana.macros import expand, without_comments
 from sdetl_engine.grafana.templating import Context
@@ -28,6 +29,12 @@ _POINTS = 500
 """Grafana asks for about as many points as a panel is wide."""
 _ROWS_AT_ONCE = 1000
 _MOST_VALUES = 1000
+_KIND_OF = {
+    **dict.fromkeys((20, 21, 23, 26, 700, 701, 790, 1700), ColumnKind.NUMBER),
+    **dict.fromkeys((1082, 1083, 1114, 1184, 1266), ColumnKind.TIME),
+    16: ColumnKind.BOOLEAN,
+}
+"""PostgreSQL's types by their fixed numbers, as Grafana's data source takes them; all others are texts to it."""
 _READS = re.compile(r"[\s(]*(?:SELECT|WITH|VALUES|TABLE|SHOW|EXPLAIN)\b", re.IGNORECASE)
 
 
@@ -36,23 +43,11 @@ class NotAQuery(Exception):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class PanelResult:
-    """What came of one query.
-
-    ``rows`` stops at ``MOST_ROWS``; ``columns`` are known from the first row on; ``error`` is PostgreSQL's code and
-    primary message.
-    """
-
-    ok: bool
-    rows: int = 0
-    columns: tuple[str, ...] = ()
-    milliseconds: float = 0.0
-    error: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class PanelOutcome:
-    """One query of a dashboard, tried.  ``error`` names the variable or macro, or is PostgreSQL's code and message."""
+    """One query of a dashboard, tried.  ``error`` names the variable or macro, or is PostgreSQL's code and message.
+
+    ``sql`` is the query as PostgreSQL got it, empty when it could not be expanded; ``answer`` what came of it.
+    """
 
     dashboard: str
     panel: str
@@ -62,6 +57,8 @@ class PanelOutcome:
     rows: int = 0
     error: str | None = None
     skipped: str | None = None
+    sql: str = ""
+    answer: Answer = dataclasses.field(default_factory=lambda: Answer(False))
 
 
 def run_dashboards(
@@ -71,46 +68,56 @@ def run_dashboards(
     *,
     reporter: Reporter,
     now: datetime | None = None,
+    keep_rows: int = 0,
+    what: str = "try the dashboards",
 ) -> tuple[PanelOutcome, ...]:
-    """Every query of every panel, inside the connection's transaction.  Raises Cancelled."""
+    """Every query of every panel, inside the connection's transaction.  Raises Cancelled.
+
+    ``keep_rows``: so many rows of each answer are kept, to be compared; ``what`` is said to whoever watches.
+    """
     moment = now or datetime.now(UTC)
     total, done = sum(len(p.queries) for d in dashboards for p in d.panels), 0
     outcomes = []
     for dashboard in dashboards:
-        reporter.progress("try the dashboards", done, total, "queries")
+        reporter.progress(what, done, total, "queries")
         context = _context(connection, dashboard, settings, moment)
         reporter.check()
         for panel in dashboard.panels:
             for query in panel.queries:
-                outcomes.append(_try(connection, dashboard, panel, query, context, settings.timeout_seconds))
+                outcomes.append(_try(connection, dashboard, panel, query, context, settings.timeout_seconds, keep_rows))
                 reporter.check()
                 done += 1
-                reporter.progress("try the dashboards", done, total, "queries")
+                reporter.progress(what, done, total, "queries")
     return tuple(outcomes)
 
 
-def run_panel(connection: psycopg.Connection[Any], sql: str, *, timeout_seconds: float) -> PanelResult:
-    """One query as PostgreSQL gets it, timed until its last row.
+def run_panel(connection: psycopg.Connection[Any], sql: str, *, timeout_seconds: float, keep_rows: int = 0) -> Answer:
+    """One query as PostgreSQL gets it, timed until its last row; the first ``keep_rows`` rows are kept.
 
-    Runs in a savepoint that is rolled back.  Raises psycopg.Error only when the connection is lost.
+    It reads no more rows than ``MOST_ROWS``.  Runs in a savepoint that is rolled back.  Raises psycopg.Error only when the connection is lost.
     """
     began = time.monotonic()
     rows = 0
     columns: tuple[str, ...] = ()
+    kinds: tuple[ColumnKind, ...] = ()
+    values: list[Row] = []
     try:
         with _result(connection, sql, timeout_seconds) as (cursor, found):
-            for _ in found:
-                columns = columns or _names(cursor)
+            for row in found:
+                if not rows:
+                    columns, kinds = _names(cursor), _kinds(cursor)
                 rows += 1
+                if rows <= keep_rows:
+                    values.append(tuple(map(kept, row)))
                 if rows == MOST_ROWS:
                     break
     except NotAQuery as refused:
-        return PanelResult(False, error=str(refused))
+        return Answer(False, error=str(refused))
     except psycopg.Error as error:
         if connection.closed:
             raise
-        return PanelResult(False, milliseconds=(time.monotonic() - began) * 1000, error=_said(error))
-    return PanelResult(True, rows, columns, (time.monotonic() - began) * 1000)
+        return Answer(False, milliseconds=(time.monotonic() - began) * 1000, error=_said(error))
+    return Answer(True, rows, columns, kinds, tuple(values), (time.monotonic() - began) * 1000)
 
 
 def read_values(connection: psycopg.Connection[Any], sql: str, *, timeout_seconds: float) -> tuple[str, ...]:
@@ -179,6 +186,10 @@ def _names(cursor: psycopg.Cursor[Any]) -> tuple[str, ...]:
     return tuple(column.name for column in cursor.description or ())
 
 
+def _kinds(cursor: psycopg.Cursor[Any]) -> tuple[ColumnKind, ...]:
+    return tuple(_KIND_OF.get(column.type_code, ColumnKind.TEXT) for column in cursor.description or ())
+
+
 def _said(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.QueryCanceled):
         return "57014: it took longer than the limit (dashboards.timeout_seconds)"
@@ -192,6 +203,7 @@ def _try(
     query: Query,
     context: Context,
     timeout_seconds: float,
+    keep_rows: int,
 ) -> PanelOutcome:
     if query.skipped is not None:
         return PanelOutcome(dashboard.title, panel.title, query.ref, ok=False, skipped=query.skipped)
@@ -199,9 +211,17 @@ def _try(
         text = expand(query.sql, narrowed(context, panel.repeat))
     except UnknownInQuery as unknown:
         return PanelOutcome(dashboard.title, panel.title, query.ref, ok=False, error=str(unknown))
-    result = run_panel(connection, text, timeout_seconds=timeout_seconds)
+    answer = run_panel(connection, text, timeout_seconds=timeout_seconds, keep_rows=keep_rows)
     return PanelOutcome(
-        dashboard.title, panel.title, query.ref, result.ok, result.milliseconds, result.rows, result.error
+        dashboard.title,
+        panel.title,
+        query.ref,
+        answer.ok,
+        answer.milliseconds,
+        answer.rows,
+        answer.error,
+        sql=text,
+        answer=answer,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.deployment import Deployment
+from sdetl_engine.grafana.twins import TwinVerdict
 from sdetl_engine.records import (
     BackupResult,
     CleanedResult,
@@ -136,7 +137,7 @@ def _not_migrated(item: Any) -> dict[str, Any]:
 
 
 def dashboards(validated: ValidateResult) -> list[dict[str, Any]]:
-    """Dashboards with their panels counted, failures named."""
+    """Dashboards with their panels counted, failures named, and how they compare with the version that was live."""
     return [_dashboard(title, [p for p in validated.panels if p.dashboard == title]) for title in validated.dashboards]
 
 
@@ -148,6 +149,34 @@ def _dashboard(title: str, panels: Sequence[PanelRecord]) -> dict[str, Any]:
         "passed": sum(p.ok for p in tried),
         "failed": [{"panel": p.panel, "error": p.error or ""} for p in tried if not p.ok],
         "slowest_ms": round(max((p.milliseconds for p in tried), default=0.0), 1),
+        **_present(compared=_compared(tried)),
+    }
+
+
+def _compared(tried: Sequence[PanelRecord]) -> dict[str, Any] | None:
+    """The dashboard on the candidate beside the live version; None when there was none."""
+    pairs = [(p, p.twin) for p in tried if p.twin is not None]
+    if not pairs:
+        return None
+    counts = {str(v): sum(t.verdict is v for _, t in pairs) for v in TwinVerdict}
+    differ = [(p, t) for p, t in pairs if t.verdict is not TwinVerdict.EQUAL or t.times_slower is not None]
+    return {
+        **counts,
+        "slower": sum(t.times_slower is not None for _, t in pairs),
+        "differ": [
+            _present(
+                panel=p.panel,
+                verdict=str(t.verdict),
+                how="; ".join(t.how),
+                explained=t.explained,
+                live_rows=t.rows,
+                rows=p.rows,
+                live_ms=round(t.milliseconds, 1),
+                ms=round(p.milliseconds, 1),
+                times_slower=t.times_slower,
+            )
+            for p, t in differ
+        ],
     }
 
 

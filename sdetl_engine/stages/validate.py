@@ -1,5 +1,5 @@
-"""Validate: both sides compared, types read back, sample queries run, and every dashboard panel tried on the
-candidate under the name that dashboards use, in a transaction that is rolled back."""
+"""Validate: both sides compared, types read back, sample queries run, and every dashboard panel tried on the candidate
+under the name that dashboards use and beside the live version, in a transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from sdetl_engine.checklist import Stage
 from sdetl_engine.comparing import compare_sides
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.diffing import Sampling, basis_of, diff_version
-from sdetl_engine.errors import TargetError, ValidationFailed
+from sdetl_engine.errors import ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard
+from sdetl_engine.paneling import panel_findings, panel_record
 from sdetl_engine.planning import dashboards_of, target_plan
-from sdetl_engine.postgres import build, registry
-from sdetl_engine.postgres.carry.belongings import Belongings, give
-from sdetl_engine.postgres.carry.changes import Changes, qualified_names
-from sdetl_engine.postgres.panels import PanelOutcome, run_dashboards
+from sdetl_engine.postgres import build
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.postgres.serving import fingerprints
-from sdetl_engine.postgres.switch import rename_schema
+from sdetl_engine.postgres.twinrun import run_twins
 from sdetl_engine.records import (
     Check,
     CleanedResult,
@@ -37,6 +35,16 @@ from sdetl_engine.records import (
     Verdict,
 )
 from sdetl_engine.sqlite.differences import new_differences
+
+_NOT_TRIED = (
+    Finding(
+        "DASHBOARDS-NOT-TRIED",
+        Severity.WARNING,
+        "no dashboards were named, so none was tried",
+        "name their folder with --dashboards",
+        choices=(Choice.ACCEPT,),
+    ),
+)
 
 
 def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
@@ -55,7 +63,7 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
         diff = _diff(run, connection, loaded.version, reporter)
     dashboards = dashboards_of(run)
     sound = not any(c.differs for c in columns) and not types and all(q.verdict is Verdict.PASSED for q in queries)
-    panels = _rehearse(run, loaded.version, dashboards, reporter) if dashboards and sound else ()
+    panels, compared_with = _rehearse(run, loaded.version, dashboards, reporter) if dashboards and sound else ((), None)
     result = ValidateResult(
         columns=columns,
         type_differences=types,
@@ -65,8 +73,9 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
         dashboards={d.title: d.file for d in dashboards} if sound else {},
         rehearsed_as=run.settings.dashboards.role,
         fingerprints=marks,
+        compared_with=compared_with,
         diff=diff,
-        findings=_findings(panels, bool(dashboards)),
+        findings=panel_findings(panels, run.settings.dashboards, compared_with) if dashboards else _NOT_TRIED,
     )
     _refuse(result, loaded)
     return result
@@ -115,65 +124,12 @@ def _sample_queries(
 
 def _rehearse(
     run: Deployment, version: str, dashboards: Sequence[Dashboard], reporter: Reporter
-) -> tuple[PanelRecord, ...]:
-    """Rename in a transaction, read as the readers do, roll back.  Other sessions go on reading the live version."""
+) -> tuple[tuple[PanelRecord, ...], str | None]:
+    """Every panel on the candidate and on what is live; the records, and what the candidate was compared with."""
     settings = run.settings
     with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
-        _rename(connection, settings.serving_schema, version)
-        if settings.dashboards.role is not None:
-            _become(connection, settings.dashboards.role)
-        outcomes = run_dashboards(
-            connection,
-            dashboards,
-            settings.dashboards,
-            reporter=reporter,
-        )
-        connection.rollback()
-    return tuple(_record(o, settings.dashboards.slow_seconds) for o in outcomes)
-
-
-def _rename(connection: psycopg.Connection[Any], serving: str, version: str) -> None:
-    """The renames of the cutover, and what readers were granted; never committed."""
-    if not build.schema_exists(connection, serving):
-        rename_schema(connection, version, serving)
-        return
-    with qualified_names(connection):
-        belongings = Belongings.read(connection, serving)
-        rename_schema(connection, serving, _aside(version, registry.live_version(connection, serving)))
-        rename_schema(connection, version, serving)
-        give(Changes(connection), belongings, to_new=True)
-    connection.execute("SET LOCAL row_security = on")
-
-
-def _aside(version: str, live: registry.Version | None) -> str:
-    """A name for the live schema while the rehearsal lasts; it is never committed."""
-    return f"{live.version}" if live is not None else f"{version}_aside"
-
-
-def _become(connection: psycopg.Connection[Any], role: str) -> None:
-    try:
-        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
-    except psycopg.Error as error:
-        raise TargetError(
-            f"the dashboards' role {role} cannot be taken on: {error.diag.message_primary}",
-            left_behind="the candidate, not live; the live version untouched",
-            next_step=f"GRANT {role} TO the operator's role, or unset dashboards.role; then continue with --resume",
-            kind="role",
-        ) from None
-
-
-def _record(outcome: PanelOutcome, slow_seconds: float) -> PanelRecord:
-    return PanelRecord(
-        dashboard=outcome.dashboard,
-        panel=outcome.panel,
-        ref=outcome.ref,
-        ok=outcome.ok,
-        milliseconds=round(outcome.milliseconds, 2),
-        rows=outcome.rows,
-        error=outcome.error,
-        skipped=outcome.skipped,
-        slow=outcome.milliseconds > slow_seconds * 1000,
-    )
+        found = run_twins(connection, version, settings.serving_schema, dashboards, settings.dashboards, reporter)
+    return tuple(panel_record(twin, settings.dashboards) for twin in found.twins), found.compared_with
 
 
 def _refuse(result: ValidateResult, loaded: LoadedResult) -> None:
@@ -214,27 +170,3 @@ def _broken_panels(result: ValidateResult) -> list[tuple[str, str]]:
         for p in result.panels
         if not p.ok and p.skipped is None
     ]
-
-
-def _findings(panels: Sequence[PanelRecord], tried: bool) -> tuple[Finding, ...]:
-    if not tried:
-        return (
-            Finding(
-                "DASHBOARDS-NOT-TRIED",
-                Severity.WARNING,
-                "no dashboards were named, so none was tried",
-                "name their folder with --dashboards",
-                choices=(Choice.ACCEPT,),
-            ),
-        )
-    slow = [p for p in panels if p.slow]
-    return tuple(
-        Finding(
-            "PANEL-SLOW",
-            Severity.WARNING,
-            f"panel {p.panel!r} of {p.dashboard!r} took {p.milliseconds / 1000:.1f} s",
-            "see the suggested indexes",
-            choices=(Choice.ACCEPT,),
-        )
-        for p in slow
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdetl_engine import ComparedColumn, PanelRecord, Stage, ValidateResult
+from sdetl_engine import ComparedColumn, PanelRecord, PanelTwin, Stage, TwinVerdict, ValidateResult
 from sdetl_tui.blocks import Block, Column, Facts, Line, Row, Span, Table, Tone, line
 from sdetl_tui.views.look import Look, Rows, count, said
 
@@ -36,7 +36,9 @@ def blocks(look: Look) -> tuple[Block, ...]:
         facts.append(
             ("tried as", line(f"role {result.rehearsed_as}, under the serving name, in a transaction rolled back"))
         )
-    panels = sorted(enumerate(result.panels), key=lambda item: (item[1].ok, not item[1].slow, -item[1].milliseconds))
+    if result.compared_with:
+        facts.append(("beside live", _beside(look, result)))
+    panels = sorted(enumerate(result.panels), key=lambda item: _gravity(item[1]))
     columns = sorted(enumerate(result.columns), key=lambda item: not item[1].differs)
     return (
         Facts(tuple(facts)),
@@ -46,10 +48,11 @@ def blocks(look: Look) -> tuple[Block, ...]:
                 Column("Result"),
                 Column("ms", right=True),
                 Column("Rows", right=True, spare=True),
+                *((Column("Beside live"),) if result.compared_with else ()),
                 Column("Panel"),
                 Column("Dashboard", spare=True),
             ),
-            Rows(panels, lambda p: _panel(look, *p)),
+            Rows(panels, lambda p: _panel(look, *p, beside=result.compared_with is not None)),
             empty="no dashboards were named: --dashboards DIR",
             title="Dashboards, panel by panel",
         ),
@@ -99,7 +102,35 @@ def _dashboards(look: Look, result: ValidateResult, tried: int, failed: int) -> 
     return look.yes_or_no(good=not failed, yes=good, no=f"{failed} of {tried} queries FAIL{slower}")
 
 
-def _panel(look: Look, number: int, panel: PanelRecord) -> Row:
+def _beside(look: Look, result: ValidateResult) -> Line:
+    """How many panels compare how with the version that is live."""
+    twins = [p.twin for p in result.panels if p.twin is not None]
+    counted = [f"{n} {verdict}" for verdict in TwinVerdict if (n := sum(t.verdict is verdict for t in twins))]
+    slower = sum(t.times_slower is not None for t in twins)
+    text = ", ".join([*counted, *([f"{slower} slower"] if slower else [])])
+    noticed = any(_is_noticed(t) for t in twins)
+    return line(Span(f"{text} (live: {result.compared_with})", Tone.NOTICE if noticed else Tone.GOOD))
+
+
+def _is_noticed(twin: PanelTwin) -> bool:
+    return (
+        not twin.explained or twin.times_slower is not None or twin.verdict in (TwinVerdict.EMPTY, TwinVerdict.BROKEN)
+    )
+
+
+def _gravity(panel: PanelRecord) -> tuple[bool, bool, bool, bool, float]:
+    """What failed first, then what compares badly with the live version, then what is slow."""
+    twin = panel.twin
+    return (
+        panel.ok,
+        not (twin is not None and _is_noticed(twin)),
+        not panel.slow,
+        twin is None or twin.verdict is TwinVerdict.EQUAL,
+        -panel.milliseconds,
+    )
+
+
+def _panel(look: Look, number: int, panel: PanelRecord, *, beside: bool) -> Row:
     if panel.skipped is not None:
         word: Line = line(Span("not tried", Tone.DIM))
     elif panel.ok and panel.slow:
@@ -110,10 +141,21 @@ def _panel(look: Look, number: int, panel: PanelRecord) -> Row:
         word,
         line(f"{panel.milliseconds:,.0f}"),
         line(count(panel.rows)),
+        *((_compared(panel.twin),) if beside else ()),
         line(panel.panel),
         line(panel.dashboard),
     )
     return Row(str(number), cells)
+
+
+def _compared(twin: PanelTwin | None) -> Line:
+    if twin is None:
+        return line(Span("-", Tone.DIM))
+    slower = f", {twin.times_slower:g} times slower" if twin.times_slower is not None else ""
+    word = f"{twin.verdict}{slower}"
+    if twin.verdict is TwinVerdict.BROKEN:
+        return line(Span(word, Tone.BAD))
+    return line(Span(f"! {word}", Tone.NOTICE) if _is_noticed(twin) else word)
 
 
 def _panel_detail(panel: PanelRecord) -> tuple[Block, ...]:
@@ -125,6 +167,13 @@ def _panel_detail(panel: PanelRecord) -> tuple[Block, ...]:
     ]
     if panel.error:
         rows.append(("error", line(Span(panel.error, Tone.BAD))))
+    if panel.twin is not None:
+        twin = panel.twin
+        rows.append(("on live", line(f"{twin.milliseconds:,.0f} ms, {count(twin.rows)} rows")))
+        rows.append(("beside live", _compared(twin)))
+        rows += [("", line(how)) for how in twin.how]
+        if not twin.explained:
+            rows.append(("", line(Span("more than the data of its tables explain", Tone.NOTICE))))
     if panel.skipped:
         rows.append(("not tried", line(panel.skipped)))
     return (Facts(tuple(rows)),)
