@@ -212,6 +212,10 @@ class CutoverSettings(_Group):
     """Stays under PostgreSQL's deadlock_timeout (1 s), so that sdetl is always the one that yields."""
     attempts: Annotated[int, Field(ge=1, le=10_000)] = 100
     budget_seconds: Seconds = 60.0
+    strategy: Literal["rename", "manual"] = "rename"
+    """``manual``: sdetl writes the exact SQL for both directions; an operator runs it, and sdetl verifies."""
+    manual_wait_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """How long the cutover waits for that SQL to be run, before it stops with exit code 3."""
 
 
 class PruneSettings(_Group):

@@ -152,6 +152,16 @@ class RunFolder:
         return self.path / "differences.db"
 
     @property
+    def cutover_sql(self) -> Path:
+        """The SQL of a cutover that is made by hand."""
+        return self.path / "cutover.sql"
+
+    @property
+    def rollback_sql(self) -> Path:
+        """The SQL of its way back."""
+        return self.path / "rollback.sql"
+
+    @property
     def report_html(self) -> Path:
         """The document for the change ticket."""
         return self.path / "report.html"

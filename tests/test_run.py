@@ -235,6 +235,41 @@ def test_panels_are_tried_with_the_rights_that_the_dashboards_role_has(
         assert "permission denied for table comments" in board["failed"][0]["error"]
 
 
+def test_a_cutover_by_hand_is_written_waited_for_and_verified(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    first = migrate(source, database, tmp_path / "w").runner.deployment.version
+    with desk(database) as it:
+        reader = it.role("reader")
+        it.run(
+            f"CREATE SCHEMA rep; GRANT USAGE ON SCHEMA servicedesk, rep TO {reader}",
+            f"GRANT SELECT (id) ON servicedesk.tickets TO {reader}",
+            "CREATE MATERIALIZED VIEW rep.n AS SELECT count(*) AS n FROM servicedesk.tickets",
+            "CREATE VIEW rep.v AS SELECT n FROM rep.n",
+            f"GRANT SELECT ON rep.v TO {reader}",
+        )
+        stopped = migrate(source, database, tmp_path / "w", settings=("cutover.strategy=manual",))
+        assert stopped.outcome.exit_code is ExitCode.GATE
+        assert stopped.document["error"]["kind"] == "manual"
+        folder = stopped.runner.deployment.folder
+        assert str(folder.cutover_sql) in stopped.document["error"]["next"]
+        assert it.live() == first
+        assert it.ask("SELECT n FROM rep.v", reader) == [(400,)]
+
+        it.run(folder.cutover_sql.read_text())
+        ended = finish(resume_run(Workspace(tmp_path / "w"), stopped.runner.deployment.run_id, target=database))
+        assert ended.outcome.kind is OutcomeKind.LIVE, ended.document.get("error")
+        assert it.live() == stopped.runner.deployment.version
+        assert it.ask("SELECT count(id) FROM servicedesk.tickets", reader) == [(400,)]
+
+        it.run(folder.rollback_sql.read_text())
+        assert it.live() == first
+        assert it.ask("SELECT n FROM rep.v", reader) == [(400,)]
+        switches = it.ask(f"SELECT action, to_version = '{first}' FROM sdetl.deployments ORDER BY id")
+        assert switches == [("cutover", True), ("cutover", False), ("rollback", True)]
+
+
 def test_a_candidate_that_somebody_wrote_to_after_validation_does_not_go_live(
     sqlite_file: MakeSource, database: str, tmp_path: Path
 ) -> None:

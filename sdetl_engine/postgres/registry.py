@@ -235,31 +235,31 @@ def set_status(connection: psycopg.Connection[Any], version: str, status: Versio
         raise TargetError(f"version {version} is not in the registry", next_step="see sdetl versions", kind="registry")
 
 
-def set_live(connection: psycopg.Connection[Any], version: str, *, previous: str | None) -> None:
-    """Make ``version`` live and ``previous`` retired; the caller has renamed, or is about to, in this transaction."""
-    if previous is not None:
-        set_status(connection, previous, VersionStatus.RETIRED)
-    connection.execute(
-        "UPDATE sdetl.versions SET status = 'live', live_since = clock_timestamp(), previous = %s WHERE version = %s",
-        [previous, version],
+def entries_of_switch(
+    action: str, *, serving_schema: str, from_version: str | None, to_version: str, who: str, run_id: str | None
+) -> tuple[sql.Composed, ...]:
+    """The statements that enter a switch: who is live, who was, and a line in the history.
+
+    They go into the transaction that renames, and into the SQL that an operator runs by hand.
+    """
+    retire = sql.SQL("UPDATE sdetl.versions SET status = 'retired' WHERE version = {}").format(
+        sql.Literal(from_version)
     )
+    enter = sql.SQL(
+        "UPDATE sdetl.versions SET status = 'live', live_since = clock_timestamp(), previous = {} WHERE version = {}"
+    ).format(sql.Literal(from_version), sql.Literal(to_version))
+    values = (action, serving_schema, from_version, to_version, who, run_id)
+    note = sql.SQL(
+        "INSERT INTO sdetl.deployments (action, serving_schema, from_version, to_version, who, run_id) VALUES ({})"
+    ).format(sql.SQL(", ").join(map(sql.Literal, values)))
+    return (retire, enter, note) if from_version is not None else (enter, note)
 
 
-def record_deployment(
-    connection: psycopg.Connection[Any],
-    action: str,
-    *,
-    serving_schema: str,
-    from_version: str | None,
-    to_version: str,
-    who: str,
-    run_id: str | None,
-) -> None:
-    """Add a line to the history of switches."""
-    connection.execute(
-        "INSERT INTO sdetl.deployments (action, serving_schema, from_version, to_version, who, run_id) "
-        "VALUES (%s, %s, %s, %s, %s, %s)",
-        [action, serving_schema, from_version, to_version, who, run_id],
+def entry_of_adoption(version: str, *, serving_schema: str, who: str) -> sql.Composed:
+    """The statement that enters a schema which nobody managed, under the version name that it gets."""
+    note = "was in the serving schema before sdetl; taken over at the first cutover"
+    return sql.SQL("INSERT INTO sdetl.versions (version, serving_schema, status, created_by, note) VALUES ({})").format(
+        sql.SQL(", ").join(map(sql.Literal, (version, serving_schema, "retired", who, note)))
     )
 
 

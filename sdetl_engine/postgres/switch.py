@@ -15,7 +15,7 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -72,6 +72,31 @@ class Switched:
 
 class _TryAgain(Exception):
     """This attempt was refused; the reason names who is in the way."""
+
+
+def rehearse_switch(
+    connect: Callable[[], psycopg.Connection[Any]],
+    order: SwitchOrder,
+    settings: CutoverSettings,
+    reporter: Reporter,
+) -> tuple[str, str]:
+    """The exact SQL of the switch and of the way back, each one transaction: both were carried out, and rolled back.
+
+    The way back is empty where nothing was live.  Raises what ``switch`` raises.
+    """
+    connection = connect()
+    try:
+        there = _Switch(connection, connect, order, settings, reporter)
+        script, previous = there.rehearse()
+        if previous is None:
+            return script, ""
+        back = dataclasses.replace(
+            order, to_version=previous, expected_live=order.to_version, action="rollback", guard=None
+        )
+        return script, _Switch(connection, connect, back, settings, reporter).rehearse()[0]
+    finally:
+        connection.rollback()
+        connection.close()
 
 
 def switch(
@@ -134,6 +159,25 @@ class _Switch:
                 self._connection.rollback()
             raise
 
+    def rehearse(self) -> tuple[str, str | None]:
+        """The script of the switch, and what was live before; the transaction is left open."""
+        prepared = _Prepared(self._connection, self._order, self._settings)
+        try:
+            prepared.begin()
+            self._connection.execute("SAVEPOINT sdetl_locks")
+            while True:
+                try:
+                    prepared.complete()
+                except (*_REFUSED, _TryAgain) as refused:
+                    self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
+                    self._pause(str(refused) or who_blocks(self._connection, prepared.previous or "", prepared.bound))
+                    continue
+                return prepared.script(), prepared.previous
+        except psycopg.Error as error:
+            if self._connection.closed:
+                raise _not_made(self._order) from None
+            raise statement_error(error, f"rehearsing the switch to version {self._order.to_version}") from None
+
     def _try_for_locks(self, prepared: _Prepared, before_commit: Callable[[str], None]) -> Switched:
         self._connection.execute("SAVEPOINT sdetl_locks")
         while True:
@@ -193,6 +237,7 @@ class _Prepared:
         self.previous: str | None = None
         self.adopted = False
         self.carried = Carried()
+        self._begun = 0
 
     @property
     def bound(self) -> tuple[Bound, ...]:
@@ -209,7 +254,7 @@ class _Prepared:
         connection.execute("SET LOCAL search_path = ''")
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('sdetl switch', 0))")
         live, has_schema = _check_order(connection, order)
-        _lock(connection, _tables_of(connection, order.to_version), "SHARE")
+        _lock(connection.execute, _tables_of(connection, order.to_version), "SHARE")
         if order.guard is not None:
             order.guard(connection, order.to_version)
         # The owners of materialized views compute them under their own policies.
@@ -227,6 +272,17 @@ class _Prepared:
             self._rebinding = Rebinding(self._changes, order.serving_schema, bound)
             self._rebinding.prepare()
             self.carried = _carried(self._before, self._wanted, bound)
+        self._begun = len(self._changes.statements)
+
+    def script(self) -> str:
+        """What was done, as one transaction for psql."""
+        head = [
+            f"-- sdetl: make {self._order.to_version} live in {self._order.serving_schema}; run with psql -v ON_ERROR_STOP=1",
+            "BEGIN;",
+            f"SET LOCAL lock_timeout = '{self._settings.lock_timeout_ms}ms';",
+            "SET LOCAL search_path = '';",
+        ]
+        return "\n".join([*head, *(f"{statement.rstrip(';')};" for statement in self._changes.statements), "COMMIT;\n"])
 
     def complete(self) -> None:
         """Lock, put up what is bound, compare, try the readers, enter into the registry.
@@ -234,25 +290,25 @@ class _Prepared:
         Raises _TryAgain or what PostgreSQL raises for a lock, and TargetError when the version must not go live.
         """
         connection, order = self._connection, self._order
+        del self._changes.statements[self._begun :]
         self._refuse_old_snapshots()
         if self._rebinding is not None and self._before is not None and self._wanted is not None:
             self._rebinding.take_down()
-            _lock(connection, _tables_of(connection, self.previous or ""), "ACCESS EXCLUSIVE")
+            _lock(self._changes.run, _tables_of(connection, self.previous or ""), "ACCESS EXCLUSIVE")
             failures = self._rebinding.put_up()
             if failures:
                 raise cannot_carry(failures, order.serving_schema)
             self._compare(self._before, self._wanted, self._rebinding.bound)
             self._try_readers(self._wanted, self._rebinding.bound)
-        registry.set_live(connection, order.to_version, previous=self.previous)
-        registry.record_deployment(
-            connection,
+        for entry in registry.entries_of_switch(
             order.action,
             serving_schema=order.serving_schema,
             from_version=self.previous,
             to_version=order.to_version,
             who=order.who,
             run_id=order.run_id,
-        )
+        ):
+            self._changes.run(entry)
 
     def _rename(self, live: registry.Version | None, has_schema: bool) -> None:
         order = self._order
@@ -260,14 +316,8 @@ class _Prepared:
             self.previous = live.version if live else order.adopt_as
             self.adopted = live is None
             if live is None:
-                registry.add_version(
-                    self._connection,
-                    self.previous,
-                    serving_schema=order.serving_schema,
-                    status=registry.VersionStatus.RETIRED,
-                    created_by=order.who,
-                    loaded_now=False,
-                    note="was in the serving schema before sdetl; taken over at the first cutover",
+                self._changes.run(
+                    registry.entry_of_adoption(self.previous, serving_schema=order.serving_schema, who=order.who)
                 )
             self._changes.run(_renaming(order.serving_schema, self.previous))
         self._changes.run(_renaming(order.to_version, order.serving_schema))
@@ -364,11 +414,11 @@ def _tables_of(connection: psycopg.Connection[Any], schema: str) -> list[sql.Ide
     return [sql.Identifier(schema, name) for (name,) in rows]
 
 
-def _lock(connection: psycopg.Connection[Any], relations: Sequence[sql.Identifier], mode: str) -> None:
+def _lock(run: Callable[[sql.Composed], object], relations: Sequence[sql.Identifier], mode: LiteralString) -> None:
     """In the order given, which is the same for everybody."""
     if relations:
-        words = {"SHARE": sql.SQL("SHARE"), "ACCESS EXCLUSIVE": sql.SQL("ACCESS EXCLUSIVE")}
-        connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.SQL(", ").join(relations), words[mode]))
+        names = sql.SQL(", ").join(relations)
+        run(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode)))
 
 
 def rename_schema(connection: psycopg.Connection[Any], name: str, to: str) -> None:

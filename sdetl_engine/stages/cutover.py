@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shlex
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ import psycopg
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.errors import SdetlError, TargetError, ValidationFailed
+from sdetl_engine.errors import GateStopped, SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
+from sdetl_engine.files import write_atomically
 from sdetl_engine.findings import Choice, Finding, Severity, decide, gate_of
 from sdetl_engine.guards import refuse_changed_source
 from sdetl_engine.postchecks import failed, post_checks
@@ -24,8 +27,10 @@ from sdetl_engine.postgres import carry, registry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.locks import assert_held
 from sdetl_engine.postgres.serving import fingerprints
-from sdetl_engine.postgres.switch import Switched, SwitchOrder, switch
+from sdetl_engine.postgres.switch import Switched, SwitchOrder, rehearse_switch, switch
 from sdetl_engine.records import Check, CutoverResult, LoadedResult, PreflightResult, ValidateResult
+
+_POLL_SECONDS = 0.5
 
 
 def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
@@ -41,9 +46,12 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         return _not_yet(loaded, began, findings)
     if already is not None and already.version == loaded.version:
         switched = _switched_earlier(run, already)
+    elif run.settings.cutover.strategy == "manual":
+        _guard(run)
+        switched = _by_hand(run, reporter, _order(run, loaded, began))
     else:
         _guard(run)
-        switched = _switch(run, reporter, loaded, began)
+        switched = _switch(run, reporter, _order(run, loaded, began))
     checks = _read_back(run, loaded)
     result = CutoverResult(
         live_version=loaded.version,
@@ -132,8 +140,8 @@ def _refuse_changed(run: Deployment, connection: psycopg.Connection[Any], versio
         )
 
 
-def _switch(run: Deployment, reporter: Reporter, loaded: LoadedResult, began: PreflightResult) -> Switched:
-    order = SwitchOrder(
+def _order(run: Deployment, loaded: LoadedResult, began: PreflightResult) -> SwitchOrder:
+    return SwitchOrder(
         serving_schema=run.settings.serving_schema,
         to_version=loaded.version,
         expected_live=began.live_version,
@@ -143,17 +151,50 @@ def _switch(run: Deployment, reporter: Reporter, loaded: LoadedResult, began: Pr
         run_id=run.run_id,
         guard=functools.partial(_refuse_changed, run),
     )
+
+
+def _by_hand(run: Deployment, reporter: Reporter, order: SwitchOrder) -> Switched:
+    """Write the SQL of both directions, and wait for somebody to run it.  Raises GateStopped when nobody has."""
+    settings = run.settings.cutover
+    forward, back = rehearse_switch(run.connect, order, settings, reporter)
+    write_atomically(run.folder.cutover_sql, forward)
+    write_atomically(run.folder.rollback_sql, back)
+    reporter.event("CutoverWritten", f"the SQL of the cutover stands in {run.folder.cutover_sql}, rehearsed")
+    until = time.monotonic() + settings.manual_wait_seconds
+    while True:
+        with run.connect() as connection:
+            live = registry.live_version(connection, order.serving_schema)
+        if live is not None and live.version == order.to_version:
+            return _switched_earlier(run, live)
+        if time.monotonic() >= until:
+            break
+        reporter.progress("waiting for the SQL to be run by hand", 0, None, "")
+        reporter.check()
+        time.sleep(_POLL_SECONDS)
+    raise GateStopped(
+        f"version {order.to_version} waits to be made live by hand (cutover.strategy=manual)",
+        left_behind=f"{run.folder.cutover_sql} and {run.folder.rollback_sql}; the version that is live untouched",
+        next_step=f"run psql -v ON_ERROR_STOP=1 -f {shlex.quote(str(run.folder.cutover_sql))}, then continue with "
+        f"--resume {run.run_id}",
+        kind="manual",
+    )
+
+
+def _switch(run: Deployment, reporter: Reporter, order: SwitchOrder) -> Switched:
     switched = switch(
         run.connect,
         order,
         run.settings.cutover,
         reporter,
-        before_commit=lambda xid: _note_commit(run, loaded.version, xid),
+        before_commit=lambda xid: _note_commit(run, order.to_version, xid),
     )
     run.journal.write(
-        "switched", to=loaded.version, previous=switched.previous_version, lock_seconds=round(switched.lock_seconds, 4)
+        "switched",
+        to=order.to_version,
+        previous=switched.previous_version,
+        lock_seconds=round(switched.lock_seconds, 4),
     )
-    reporter.event("SwitchMade", f"{loaded.version} is live in {run.settings.serving_schema}")
+    reporter.event("SwitchMade", f"{order.to_version} is live in {order.serving_schema}")
     return switched
 
 
@@ -230,8 +271,6 @@ def _rollback_command(run: Deployment) -> str:
 
 def rollback_command(target: str, workspace: Path, serving_schema: str) -> str:
     """The exact command that brings the previous version back.  ``target`` without a password."""
-    import shlex
-
     words = ["sdetl", "rollback", "--target", target, "--workspace", str(workspace)]
     if serving_schema != "servicedesk":
         words += ["--set", f"serving_schema={serving_schema}"]

@@ -109,7 +109,10 @@ def test_a_managed_schema_with_its_tables(database: str) -> None:
             status=registry.VersionStatus.CANDIDATE,
             created_by="ann@desk",
         )
-        registry.set_live(connection, name, previous=None)
+        for entry in registry.entries_of_switch(
+            "cutover", serving_schema="desk", from_version=None, to_version=name, who="test", run_id=None
+        ):
+            connection.execute(entry)
     found = facts(database)
     assert found.live_version == "servicedesk_v20251019_143022"
     assert [(table.name, table.rows) for table in found.tables] == [("companies", None), ("tickets", 500)]
