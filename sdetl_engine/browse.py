@@ -91,7 +91,7 @@ def changed_cells(
     table: str | None = None,
     column: str | None = None,
     rule: str | None = None,
-) -> ledger.Page:
+) -> ledger.LedgerPage:
     """A page of the ledger; rules as in ``CleanedResult.by_rule``.  Raises UsageError before the file was cleaned."""
     if not run.folder.ledger.exists():
         raise UsageError("there is no ledger yet", next_step="run the stage clean first")

@@ -1,6 +1,6 @@
 """What a stage says while it works, and how it hears that it should stop.
 
-Two roads lead out of a stage.  Numbers go into one latest-value :class:`Progress` snapshot that a screen
+Two roads lead out of a stage.  Numbers go into one latest-value :class:`Snapshot` snapshot that a screen
 polls as often as it likes; nothing is queued per row.  Facts (a table finished, a note) go out as
 :class:`Event` objects, a handful per stage.  One road leads in: :meth:`Reporter.check`, called between
 batches, raises :class:`~sdetl_engine.errors.Cancelled`; :meth:`Reporter.interrupting` names a function that
@@ -17,7 +17,7 @@ from typing import Protocol
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
+class Snapshot:
     """How far a piece of work is.  ``total`` is None when it cannot be known honestly."""
 
     what: str
@@ -78,13 +78,13 @@ class RecordingReporter(SilentReporter):
 
     def __init__(self, *, cancel_at_check: int | None = None) -> None:
         self.events: list[Event] = []
-        self.snapshots: list[Progress] = []
+        self.snapshots: list[Snapshot] = []
         self._checks = 0
         self._cancel_at = cancel_at_check
 
     def progress(self, what: str, done: int, total: int | None, unit: str = "rows") -> None:
         """Keep the snapshot."""
-        self.snapshots.append(Progress(what, done, total, unit, time.monotonic()))
+        self.snapshots.append(Snapshot(what, done, total, unit, time.monotonic()))
 
     def event(self, name: str, message: str, *, level: str = "info", **context: object) -> None:
         """Keep the event."""

@@ -25,7 +25,7 @@ from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.decisions import takes_effect_in
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import Cancelled, EnvironmentFailed, ExitCode, GateStopped, SdetlError, ValidationFailed
-from sdetl_engine.events import Event, Progress
+from sdetl_engine.events import Event, Snapshot
 from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, StageResult, decide, gate_of
 from sdetl_engine.observe.health import measure
 from sdetl_engine.observe.metrics import DURATIONS
@@ -74,7 +74,7 @@ class RunReporter:
     def __init__(self, run: Deployment) -> None:
         self._run = run
         self.stage: Stage | None = None
-        self.latest: Progress | None = None
+        self.latest: Snapshot | None = None
         self.events: collections.deque[Event] = collections.deque(maxlen=_QUEUE)
         self._stop: Cancelled | None = None
         self._interrupts: list[Callable[[], None]] = []
@@ -84,7 +84,7 @@ class RunReporter:
         """Replace the snapshot."""
         before = self.latest
         started = before.started if before is not None and before.what == what else time.monotonic()
-        self.latest = Progress(what, done, total, unit, started)
+        self.latest = Snapshot(what, done, total, unit, started)
 
     def event(self, name: str, message: str, *, level: str = "info", **context: object) -> None:
         """Log the fact and queue it for whoever watches."""

@@ -6,7 +6,7 @@ import collections
 import time
 from collections.abc import Callable
 
-from sdetl_engine.events import Progress
+from sdetl_engine.events import Snapshot
 
 
 class RateMeter:
@@ -21,7 +21,7 @@ class RateMeter:
         self._what: str | None = None
         self._points: collections.deque[tuple[float, int]] = collections.deque()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Snapshot) -> None:
         """Take in a snapshot; a new piece of work starts afresh."""
         if progress.what != self._what:
             self._what = progress.what
@@ -40,7 +40,7 @@ class RateMeter:
         (began, first), (ended, last) = self._points[0], self._points[-1]
         return (last - first) / (ended - began) if ended - began >= 0.5 else None
 
-    def remaining_seconds(self, progress: Progress) -> float | None:
+    def remaining_seconds(self, progress: Snapshot) -> float | None:
         """Seconds to go at the present rate, or None when that cannot be told."""
         rate = self.per_second
         if rate is None or rate <= 0 or progress.total is None:

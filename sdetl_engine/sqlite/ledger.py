@@ -40,7 +40,7 @@ Value = str | int | float | bytes | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Line:
+class LedgerLine:
     """One changed cell.  ``before`` and ``after`` are what the cell held: content of the source, never to be logged."""
 
     id: int
@@ -63,10 +63,10 @@ class Count:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Page:
+class LedgerPage:
     """Some lines in order of their ids, and how many there are in all under the same conditions."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[LedgerLine, ...]
     total: int
 
 
@@ -101,7 +101,7 @@ def read_page(
     table: str | None = None,
     column: str | None = None,
     rule: Rule | None = None,
-) -> Page:
+) -> LedgerPage:
     """``limit`` lines from the ``offset``-th on, of those that have an id over ``after_id`` and meet the conditions.
 
     ``total`` does not depend on ``offset``, ``limit`` and ``after_id``.  Going on with ``after_id``, the id of the last
@@ -121,7 +121,9 @@ def read_page(
             f" WHERE id > :after_id{matches} ORDER BY id LIMIT :limit OFFSET :offset",
             {**given, "after_id": after_id, "limit": limit, "offset": offset},
         ).fetchall()
-    return Page(tuple(Line(i, t, k, c, Rule(r), before, after) for i, t, k, c, r, before, after in rows), total)
+    return LedgerPage(
+        tuple(LedgerLine(i, t, k, c, Rule(r), before, after) for i, t, k, c, r, before, after in rows), total
+    )
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -10,7 +10,7 @@ import pytest
 
 from sdetl_engine.events import SilentReporter
 from sdetl_engine.sqlite.cleaned import ColumnRules, clean
-from sdetl_engine.sqlite.ledger import Count, Line, read_counts, read_page
+from sdetl_engine.sqlite.ledger import Count, LedgerLine, read_counts, read_page
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.rewriting import Rule
 from sdetl_engine.sqlite.schema import read_schema
@@ -47,7 +47,7 @@ def test_pages_together_hold_every_line_once(path: Path) -> None:
     by_offset = [line for offset in range(0, 8, 3) for line in read_page(path, offset=offset, limit=3).lines]
     assert [line.id for line in by_offset] == [1, 2, 3, 4, 5, 6, 7]
     after = 0
-    by_id: list[Line] = []
+    by_id: list[LedgerLine] = []
     while lines := read_page(path, after_id=after, limit=2).lines:
         by_id += lines
         after = lines[-1].id
