@@ -10,10 +10,11 @@ from .browse import (
     type_cost,
 )
 from .checklist import LINES, PURPOSE, Stage, Status
+from .checks import Check, Verdict
 from .decisions import effective, takes_effect_in
 from .deployment import Deployment
 from .drill_records import DrillResult, DrillStep, Fault, ReaderReport, StepStatus
-from .engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, sdetl_version, start_run
+from .engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, start_run
 from .errors import (
     BackupError,
     Cancelled,
@@ -28,20 +29,20 @@ from .errors import (
     UsageError,
     ValidationFailed,
 )
-from .events import Event, Snapshot, RecordingReporter, Reporter, SilentReporter
+from .events import Event, RecordingReporter, Reporter, SilentReporter, Snapshot
 from .findings import Choice, Decision, Evidence, Finding, Gate, Severity, decide, gate_of
 from .grafana.twins import TwinVerdict
 from .late import LateTable, LateWrites
 from .manifest import FoundBackup, find_backup
 from .observe.health import Health, measure
 from .observe.rate import RateMeter
+from .outcome import Outcome, OutcomeKind, StageRecord
 from .postgres.registry import Drill, Version
 from .postgres.session import TargetSession
 from .profiling.facts import ColumnFacts, DateFacts, TableFacts, TypeVerdict
 from .records import (
     RESULT_KINDS,
     BackupResult,
-    Check,
     CleanedResult,
     ComparedColumn,
     CutoverResult,
@@ -60,14 +61,13 @@ from .records import (
     TableDiff,
     TableProof,
     ValidateResult,
-    Verdict,
 )
 from .rehearsal import drill, earlier_drills
 from .report.document import run_document
 from .rerun import restore_source
 from .restored import RestoredVersion, RestoreResult, VerifiedBackup
 from .rules import RULES, Rule
-from .runner import Outcome, OutcomeKind, Runner, StageRecord
+from .runner import Runner
 from .settings import Settings, dump_plan, load_settings, setting_keys
 from .sqlite.differences import (
     Difference,
@@ -86,6 +86,7 @@ from .stages.restore import drop_restored, make_restored_live, restore_beside
 from .stages.rollback import RolledBack, choose_version, rollback
 from .stages.verify_backup import verify_backup
 from .values.encodings import visible
+from .version import sdetl_version
 from .workspace import RunFolder, Workspace
 
 __all__ = [

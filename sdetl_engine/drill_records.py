@@ -6,8 +6,10 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from sdetl_engine.postgres.registry import Drill
+if TYPE_CHECKING:
+    from sdetl_engine.postgres.registry import Drill
 
 
 class Fault(enum.StrEnum):

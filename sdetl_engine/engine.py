@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -20,13 +19,14 @@ from sdetl_engine.errors import EnvironmentFailed, SdetlError
 from sdetl_engine.files import write_atomically
 from sdetl_engine.guards import difference_to_backup
 from sdetl_engine.journal import Journal
+from sdetl_engine.outcome import Outcome, StageRecord
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.records import PreflightResult
 from sdetl_engine.report.document import run_document
 from sdetl_engine.report.evidence import checklist, details
 from sdetl_engine.report.render import render_html, render_json
-from sdetl_engine.runner import Outcome, Runner, StageFunction, StageRecord
+from sdetl_engine.runner import Runner, StageFunction
 from sdetl_engine.settings import Settings, load_settings
 from sdetl_engine.stages.backup import backup
 from sdetl_engine.stages.canary import canary
@@ -38,6 +38,7 @@ from sdetl_engine.stages.profile import profile
 from sdetl_engine.stages.report import report
 from sdetl_engine.stages.score import score
 from sdetl_engine.stages.validate import validate
+from sdetl_engine.version import sdetl_version
 from sdetl_engine.workspace import RunFolder, Workspace
 
 RECIPES: Mapping[Stage, StageFunction] = {
@@ -78,14 +79,6 @@ class CheckedLine:
     text: str
     status: Status
     evidence: str
-
-
-def sdetl_version() -> str:
-    """The version of the installed package."""
-    try:
-        return importlib.metadata.version("sdetl")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
 
 
 def start_run(

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from sdetl_engine.checks import Check
 from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.postchecks import failed, post_checks
@@ -17,7 +18,6 @@ from sdetl_engine.postgres.build import read_columns
 from sdetl_engine.postgres.locks import operator
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.switch import Guard, Switched, SwitchOrder, switch
-from sdetl_engine.records import Check
 from sdetl_engine.settings import Settings
 
 

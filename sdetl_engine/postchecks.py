@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
+from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.carry.readers import try_all
 from sdetl_engine.postgres.serving import count_rows
-from sdetl_engine.records import Check, Verdict
 
 
 def post_checks(

@@ -6,10 +6,11 @@ A stage never imports another stage; what passes between them is here.
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Mapping
 
 from sdetl_engine.checklist import Stage
+from sdetl_engine.checks import Check as Check
+from sdetl_engine.checks import Verdict as Verdict
 from sdetl_engine.findings import Finding, StageResult
 from sdetl_engine.grafana.twins import TwinVerdict
 from sdetl_engine.postgres.content import TableContent
@@ -22,27 +23,6 @@ from sdetl_engine.values.schema import Relation, Schema
 def _named(**lists: list[str]) -> dict[str, object]:
     """The lists that name something."""
     return {key: names for key, names in lists.items() if names}
-
-
-class Verdict(enum.StrEnum):
-    """What one check came to."""
-
-    PASSED = "passed"
-    WARNING = "warning"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    """Could not be checked; never shown as passed."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Check:
-    """One check: what was looked at, what was measured, against which limit, and the fix."""
-
-    name: str
-    verdict: Verdict
-    measured: str
-    limit: str = ""
-    fix: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from sdetl_engine.records import Check, Verdict
+from sdetl_engine.checks import Check, Verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import enum
 import sqlite3
 import sys
 import threading
@@ -29,43 +28,13 @@ from sdetl_engine.events import Event, Snapshot
 from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, StageResult, decide, gate_of
 from sdetl_engine.observe.health import measure
 from sdetl_engine.observe.metrics import DURATIONS
+from sdetl_engine.outcome import Outcome, OutcomeKind, StageRecord
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.records import RESULT_KINDS
 
 StageFunction = Callable[[Deployment, "RunReporter"], StageResult]
 EndFunction = Callable[[Deployment, Sequence["StageRecord"], "Outcome"], None]
 _QUEUE = 1000
-
-
-class OutcomeKind(enum.StrEnum):
-    """How a run ended."""
-
-    LIVE = "live"
-    VALIDATED = "validated"
-    HALTED = "halted"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StageRecord:
-    """One stage as it stands: status, seconds, findings with their decisions, summary."""
-
-    stage: Stage
-    status: Status = Status.PENDING
-    seconds: float = 0.0
-    findings: tuple[Finding, ...] = ()
-    summary: Mapping[str, object] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended.  ``error`` is absent when it ended well."""
-
-    kind: OutcomeKind
-    exit_code: ExitCode
-    stages: tuple[StageRecord, ...]
-    error: SdetlError | None = None
 
 
 class RunReporter:

@@ -11,7 +11,7 @@ import dataclasses
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -22,18 +22,13 @@ import sdetl_engine as engine
 from sdetl_engine import (
     Choice,
     Decision,
-    DrillResult,
     ExitCode,
     Fault,
-    LateWrites,
     SdetlError,
-    Settings,
     Stage,
     Status,
-    TargetSession,
 )
 from sdetl_tui.blocks import Facts, Note, Span, Tone, line
-from sdetl_tui.bridge import Bridge, Job
 from sdetl_tui.export import export
 from sdetl_tui.glyphs import ASCII, UNICODE
 from sdetl_tui.help import KEYS, PAGES
@@ -47,10 +42,21 @@ from sdetl_tui.screens.start import StartScreen
 from sdetl_tui.screens.summary import SummaryScreen
 from sdetl_tui.screens.types import TypesScreen
 from sdetl_tui.screens.versions import RollbackScreen, VersionsScreen
-from sdetl_tui.terminal import Terminal, leave_word
+from sdetl_tui.terminal import leave_word
 from sdetl_tui.text import written
 from sdetl_tui.views.findings import Filter, Which
-from sdetl_tui.wizard import EFFECT, STAGE_OF, Action, Deed, Guard, Place, exit_code, home, run_on_until, unreachable
+from sdetl_tui.wizard import EFFECT, STAGE_OF, Deed, Guard, Place, exit_code, home, run_on_until, unreachable
+
+if TYPE_CHECKING:
+    from sdetl_engine import (
+        DrillResult,
+        LateWrites,
+        Settings,
+        TargetSession,
+    )
+    from sdetl_tui.bridge import Bridge, Job
+    from sdetl_tui.terminal import Terminal
+    from sdetl_tui.wizard import Action
 
 _THEMES = {"dark": "sdetl-dark", "light": "sdetl-light", "contrast": "sdetl-contrast", "ansi": "ansi-dark"}
 

@@ -15,28 +15,32 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sdetl_engine as engine
 from sdetl_engine import (
-    Decision,
     Event,
     ExitCode,
-    Finding,
-    Gate,
-    Health,
-    Outcome,
     RateMeter,
-    Runner,
-    RunState,
     SdetlError,
-    Settings,
     Snapshot,
-    Stage,
-    StageRecord,
-    Workspace,
 )
 from sdetl_tui.wizard import Situation
+
+if TYPE_CHECKING:
+    from sdetl_engine import (
+        Decision,
+        Finding,
+        Gate,
+        Health,
+        Outcome,
+        Runner,
+        RunState,
+        Settings,
+        Stage,
+        StageRecord,
+        Workspace,
+    )
 
 _LOG_LINES = 2000
 _RATES = 240

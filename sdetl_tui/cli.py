@@ -11,25 +11,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sdetl_engine import (
-    RULES,
-    ExitCode,
-    Runner,
-    SdetlError,
-    Stage,
-    UsageError,
-    Workspace,
-    resume_run,
-    run_document,
-    run_states,
-    sdetl_version,
-    setting_keys,
-    start_run,
-)
+import sdetl_engine as engine
+from sdetl_engine import RULES, ExitCode, SdetlError, Stage, UsageError, Workspace, sdetl_version
 from sdetl_tui import show
 from sdetl_tui.diffing import diff_command
 from sdetl_tui.narration import Narrator, stderr_console, tell_error
@@ -53,6 +40,9 @@ from sdetl_tui.options import (
     workspace_of,
 )
 from sdetl_tui.recovery import backup_verify_command, drill_command, prune_command, restore_command, roll_back_command
+
+if TYPE_CHECKING:
+    from sdetl_engine import Runner
 
 app = typer.Typer(
     name="sdetl",
@@ -105,7 +95,7 @@ def run(
     """Take SOURCE through the whole checklist into the target."""
     if resume is not None:
         named = plan or set_ or null_marker or dashboards
-        runner = resume_run(
+        runner = engine.resume_run(
             workspace_of(workspace),
             resume,
             source=source,
@@ -118,7 +108,7 @@ def run(
         if target is None:
             target = show.target_of_environment()
         settings = settings_of(plan, set_, null_marker, dashboards)
-        runner = start_run(workspace_of(workspace), source, target, settings, skip_canary=skip_canary)
+        runner = engine.start_run(workspace_of(workspace), source, target, settings, skip_canary=skip_canary)
     _carry_out(runner, until, yes=yes, as_json=json_)
 
 
@@ -155,7 +145,7 @@ def demo(
             target="embedded",
         )
         raise typer.Exit(code)
-    runner = start_run(space, source, "embedded", settings)
+    runner = engine.start_run(space, source, "embedded", settings)
     _carry_out(runner, Stage.REPORT, yes=True, as_json=json_)
 
 
@@ -173,7 +163,7 @@ def _single(stage: Stage, text: str) -> Callable[..., None]:
         json_: JsonOption = False,
     ) -> None:
         settings = settings_of(plan, set_, null_marker)
-        _carry_out(start_run(workspace_of(workspace), source, target, settings), stage, yes=yes, as_json=json_)
+        _carry_out(engine.start_run(workspace_of(workspace), source, target, settings), stage, yes=yes, as_json=json_)
 
     command.__doc__ = text
     return command
@@ -197,7 +187,7 @@ def _single_with_output(stage: Stage, text: str) -> Callable[..., None]:
 
         show.refuse_output(output, source)
         settings = settings_of(plan, set_, null_marker)
-        runner = start_run(workspace_of(workspace), source, target, settings)
+        runner = engine.start_run(workspace_of(workspace), source, target, settings)
         _carry_out(runner, stage, yes=yes, as_json=json_, afterwards=lambda r: hand_over(r.deployment, stage, output))
 
     command.__doc__ = text
@@ -229,7 +219,7 @@ def status(
 ) -> None:
     """Runs of this workspace, and what is live in the target when one is named."""
     space = workspace_of(workspace)
-    show.status(run_states(space), _versions(space, target, set_) if target else None, as_json=json_)
+    show.status(engine.run_states(space), _versions(space, target, set_) if target else None, as_json=json_)
 
 
 @app.command()
@@ -298,7 +288,7 @@ def rules(code: Annotated[str | None, typer.Argument(show_default=False)] = None
 @app.command("settings")
 def settings_command() -> None:
     """Every setting, one key a line."""
-    for key in setting_keys():
+    for key in engine.setting_keys():
         typer.echo(key)
 
 
@@ -352,7 +342,7 @@ def _carry_out(
         outcome = narrator.follow(runner, until)
         if outcome.exit_code is ExitCode.DONE and afterwards is not None:
             afterwards(runner)
-        document = run_document(deployment, runner.records, outcome)
+        document = engine.run_document(deployment, runner.records, outcome)
     if outcome.error is not None:
         narrator.error(outcome.error)
     if as_json:

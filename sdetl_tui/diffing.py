@@ -5,22 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.status import Status
 
-from sdetl_engine import (
-    Difference,
-    DiffResult,
-    ExitCode,
-    SilentReporter,
-    diff,
-    export_differences,
-    open_session,
-    read_differences,
-)
+import sdetl_engine as engine
+from sdetl_engine import ExitCode, SilentReporter
 from sdetl_tui import show
 from sdetl_tui.narration import stderr_console
 from sdetl_tui.options import (
@@ -33,6 +25,9 @@ from sdetl_tui.options import (
     workspace_of,
 )
 from sdetl_tui.text import literal
+
+if TYPE_CHECKING:
+    from sdetl_engine import Difference, DiffResult
 
 
 def diff_command(
@@ -62,13 +57,13 @@ def diff_command(
         show.refuse_output(output, source)
     settings, space, console = settings_of(None, set_), workspace_of(workspace), stderr_console()
     with (
-        open_session(space, target or show.target_of_environment(), settings) as session,
+        engine.open_session(space, target or show.target_of_environment(), settings) as session,
         console.status("comparing") as status,
     ):
-        result = diff(space, session, settings, source, _Telling(status), run_id=run_id, version=version)
-    page = read_differences(Path(result.path), offset=offset, limit=limit).differences
+        result = engine.diff(space, session, settings, source, _Telling(status), run_id=run_id, version=version)
+    page = engine.read_differences(Path(result.path), offset=offset, limit=limit).differences
     if output is not None:
-        export_differences(Path(result.path), output)
+        engine.export_differences(Path(result.path), output)
     code = ExitCode.DONE if result.equal else ExitCode.VALIDATION
     if json_:
         typer.echo(json.dumps(_document(result, page, offset, output, code), ensure_ascii=True, allow_nan=False))

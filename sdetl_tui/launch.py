@@ -9,10 +9,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sdetl_engine import Settings, Workspace
-from sdetl_tui.terminal import ThemeName, detect
+from sdetl_tui.terminal import detect
 from sdetl_tui.text import plain
+
+if TYPE_CHECKING:
+    from sdetl_engine import Settings, Workspace
+    from sdetl_tui.terminal import ThemeName
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import FrameType
-from typing import ClassVar, TextIO
+from typing import TYPE_CHECKING, ClassVar, TextIO
 
 import humanize
 from rich.console import Console
@@ -15,20 +15,24 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from sdetl_engine import (
-    Event,
     ExitCode,
-    Finding,
-    Outcome,
     RateMeter,
-    Runner,
-    SdetlError,
     Severity,
-    Snapshot,
-    Stage,
-    StageRecord,
     Status,
 )
 from sdetl_tui.text import literal, plain
+
+if TYPE_CHECKING:
+    from sdetl_engine import (
+        Event,
+        Finding,
+        Outcome,
+        Runner,
+        SdetlError,
+        Snapshot,
+        Stage,
+        StageRecord,
+    )
 
 SYMBOLS = {
     Status.PASSED: ("✓", "ok", "green"),

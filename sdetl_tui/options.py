@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sdetl_engine import Settings, Workspace, load_settings
+import sdetl_engine as engine
+from sdetl_engine import Settings, Workspace
 from sdetl_tui.terminal import ThemeName
 
 SourceArgument = Annotated[Path, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)]
@@ -76,4 +77,4 @@ def settings_of(
         extra["clean.null_markers"] = list(markers)
     if dashboards is not None:
         extra["dashboards.directory"] = os.fspath(dashboards.absolute())
-    return load_settings(plan=plan, environ=os.environ, assignments=assignments or (), extra=extra)
+    return engine.load_settings(plan=plan, environ=os.environ, assignments=assignments or (), extra=extra)

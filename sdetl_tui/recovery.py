@@ -6,39 +6,21 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdetl_engine import (
-    ExitCode,
-    Fault,
-    FoundBackup,
-    GateStopped,
-    Runner,
-    SdetlError,
-    UsageError,
-    carry_out_prune,
-    choose_version,
-    drill,
-    drop_restored,
-    find_backup,
-    late_writes,
-    make_restored_live,
-    open_session,
-    plan_prune,
-    restore_beside,
-    restore_source,
-    rollback,
-    rollback_command,
-    verify_backup,
-)
+import sdetl_engine as engine
+from sdetl_engine import ExitCode, Fault, GateStopped, SdetlError, UsageError
 from sdetl_tui import show, show_recovery
 from sdetl_tui.narration import stderr_console
 from sdetl_tui.options import JsonOption, SetOption, TargetOption, WorkspaceOption, YesOption, settings_of, workspace_of
 from sdetl_tui.telling import Teller
 
-CarryOut = Callable[[Runner, bool, bool], None]
+if TYPE_CHECKING:
+    from sdetl_engine import FoundBackup, Runner
+
+CarryOut = Callable[["Runner", bool, bool], None]
 BackupArgument = Annotated[
     str,
     typer.Argument(metavar="BACKUP", help="A run's id, or the .dump or .db file of a backup.", show_default=False),
@@ -69,7 +51,7 @@ def drill_command(
 ) -> None:
     """Rehearse cutover, faults, rollback and restore in a schema of its own, timed; exit 4 when it does not hold."""
     settings, space = settings_of(None, set_), workspace_of(workspace)
-    with open_session(space, target or show.target_of_environment(), settings) as session:
+    with engine.open_session(space, target or show.target_of_environment(), settings) as session:
         faults = tuple(fault or Fault)
         show.agree(
             f"rehearse in {session.target.describe()}: load two versions into {settings.serving_schema}_drill, break "
@@ -77,7 +59,7 @@ def drill_command(
             yes=yes,
         )
         with Teller(stderr_console(), "sdetl drill again") as teller:
-            result = drill(space, session, settings, teller, source=source, faults=faults, budget_seconds=budget)
+            result = engine.drill(space, session, settings, teller, source=source, faults=faults, budget_seconds=budget)
     show_recovery.drilled(result, as_json=json_)
     raise typer.Exit(int(ExitCode.DONE if result.passed else ExitCode.VALIDATION))
 
@@ -94,12 +76,12 @@ def backup_verify_command(
     The scratch database is made in the embedded server, or in the target that is named; exit 4 when anything differs.
     """
     settings, space = settings_of(None, set_), workspace_of(workspace)
-    found = find_backup(space, backup)
+    found = engine.find_backup(space, backup)
     with (
-        open_session(space, target or "embedded", settings) as session,
+        engine.open_session(space, target or "embedded", settings) as session,
         Teller(stderr_console(), "verify it again") as teller,
     ):
-        result = verify_backup(space, session, settings, teller, found)
+        result = engine.verify_backup(space, session, settings, teller, found)
     show_recovery.verified(result, as_json=json_)
     raise typer.Exit(int(ExitCode.DONE if result.passed else ExitCode.VALIDATION))
 
@@ -123,14 +105,14 @@ def restore_command(carry_out: CarryOut) -> Callable[..., None]:
         The .dump of a run holds what was live when the run began; its .db goes through the checklist again.
         """
         space = workspace_of(workspace)
-        found = find_backup(space, backup)
+        found = engine.find_backup(space, backup)
         target = target or show.target_of_environment()
         if found.only == "source" or (found.only is None and found.manifest.dump is None):
             _refuse_name(name)
             plan = found.manifest.folder.parent / "plan.toml"
             settings = settings_of(plan if plan.exists() else None, set_)
             with Teller(stderr_console(), "restore it again") as teller:
-                runner = restore_source(space, found, target, settings, teller)
+                runner = engine.restore_source(space, found, target, settings, teller)
             carry_out(runner, yes, json_)
         else:
             _restore_dump(space.root, found, target, name, set_, yes=yes, as_json=json_)
@@ -149,12 +131,12 @@ def roll_back_command(
 ) -> None:
     """``sdetl rollback``: late writes first, then agreement, then the switch."""
     settings, space = settings_of(None, assignments), workspace_of(workspace)
-    with open_session(space, target or show.target_of_environment(), settings) as session:
-        live, back_to = choose_version(session, settings, to)
+    with engine.open_session(space, target or show.target_of_environment(), settings) as session:
+        live, back_to = engine.choose_version(session, settings, to)
         late = None
         with Teller(stderr_console(), "sdetl rollback again") as teller:
             if live.version != back_to.version:
-                late = late_writes(space, session, settings, teller)
+                late = engine.late_writes(space, session, settings, teller)
         if late is not None:
             show_recovery.late(stderr_console(), late)
             left = f", and leave {late.rows:,} late rows behind in {live.version}" if late.rows else ""
@@ -162,7 +144,7 @@ def roll_back_command(
                 f"make {back_to.version} live in {settings.serving_schema} instead of {live.version}{left}", yes=yes
             )
         with Teller(stderr_console(), "sdetl rollback again") as teller:
-            done = rollback(session, settings, teller, to, late=late)
+            done = engine.rollback(session, settings, teller, to, late=late)
     show_recovery.rolled_back(done, late, as_json=as_json)
 
 
@@ -178,14 +160,14 @@ def prune_command(
     """``sdetl prune``: a dry run, then agreement, then the removal."""
     settings, space = settings_of(None, assignments), workspace_of(workspace)
     with contextlib.ExitStack() as stack:
-        session = stack.enter_context(open_session(space, target, settings)) if target is not None else None
-        planned = plan_prune(space, session, settings, keep)
+        session = stack.enter_context(engine.open_session(space, target, settings)) if target is not None else None
+        planned = engine.plan_prune(space, session, settings, keep)
         asks = bool(planned.going) and not yes and sys.stdin.isatty() and not as_json
         if asks:
             show_recovery.to_prune(planned)
             show.agree(f"remove {len(planned.going)} backups and versions for good", yes=False)
         if yes or asks:
-            planned = carry_out_prune(space, session, settings, planned, keep)
+            planned = engine.carry_out_prune(space, session, settings, planned, keep)
     show_recovery.pruned(planned, done=yes or asks, as_json=as_json)
 
 
@@ -203,24 +185,24 @@ def _restore_dump(
     serving = settings.serving_schema
     if not sys.stdin.isatty():
         show.agree(f"restore {found.named} and make it live in {serving}", yes=yes)
-    with open_session(space, target, settings) as session:
+    with engine.open_session(space, target, settings) as session:
         with Teller(stderr_console(), "restore it again") as teller:
-            restored = restore_beside(space, session, settings, teller, found, name=name)
+            restored = engine.restore_beside(space, session, settings, teller, found, name=name)
         try:
             show_recovery.restored_beside(stderr_console(), restored)
             instead = f" instead of {restored.expected_live}" if restored.expected_live else ""
             show.agree(f"make {restored.version} live in {serving}{instead}", yes=yes)
         except (GateStopped, KeyboardInterrupt, typer.Abort):
-            drop_restored(session, restored)
+            engine.drop_restored(session, restored)
             raise
         with Teller(stderr_console(), "see sdetl versions, then restore it again") as teller:
             try:
-                done = make_restored_live(session, settings, teller, restored)
+                done = engine.make_restored_live(session, settings, teller, restored)
             except SdetlError:
                 with contextlib.suppress(SdetlError):  # one that went live all the same is not dropped
-                    drop_restored(session, restored)
+                    engine.drop_restored(session, restored)
                 raise
-        back = rollback_command(session.spoken, space.root, serving) if done.previous_version else None
+        back = engine.rollback_command(session.spoken, space.root, serving) if done.previous_version else None
     show_recovery.restored(done, back, as_json=as_json)
 
 

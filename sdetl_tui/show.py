@@ -9,25 +9,29 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from sdetl_engine import (
-    Difference,
-    DiffResult,
     GateStopped,
-    Outcome,
     OutcomeKind,
-    Rule,
-    RunState,
     UsageError,
     shown_value,
 )
 from sdetl_tui.narration import stdout_console
 from sdetl_tui.text import literal, plain
+
+if TYPE_CHECKING:
+    from sdetl_engine import (
+        Difference,
+        DiffResult,
+        Outcome,
+        Rule,
+        RunState,
+    )
 
 _PG_VARIABLES = ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT")
 

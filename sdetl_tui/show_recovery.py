@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import humanize
 from rich.console import Console
 
-from sdetl_engine import (
-    Check,
-    DrillResult,
-    LateWrites,
-    Prunable,
-    RestoredVersion,
-    RestoreResult,
-    RolledBack,
-    VerifiedBackup,
-    late_sentences,
-)
+import sdetl_engine as engine
 from sdetl_tui.show import emit, emit_json, jsonable, new_table
 from sdetl_tui.text import literal, plain
+
+if TYPE_CHECKING:
+    from sdetl_engine import (
+        Check,
+        DrillResult,
+        LateWrites,
+        Prunable,
+        RestoredVersion,
+        RestoreResult,
+        RolledBack,
+        VerifiedBackup,
+    )
 
 
 def drilled(result: DrillResult, *, as_json: bool) -> None:
@@ -91,7 +94,7 @@ def restored(done: RestoreResult, back: str | None, *, as_json: bool) -> None:
 
 def late(console: Console, found: LateWrites) -> None:
     """Before anybody is asked: what would be left behind, and where it was exported to."""
-    sentences = late_sentences(found)
+    sentences = engine.late_sentences(found)
     if not sentences:
         console.print(literal(f"nothing was written to {found.version} since it was loaded"), soft_wrap=True)
         return

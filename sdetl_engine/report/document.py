@@ -11,6 +11,7 @@ from typing import Any
 from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.grafana.twins import TwinVerdict
+from sdetl_engine.outcome import Outcome, StageRecord
 from sdetl_engine.records import (
     BackupResult,
     CleanedResult,
@@ -22,7 +23,7 @@ from sdetl_engine.records import (
     ScoreResult,
     ValidateResult,
 )
-from sdetl_engine.runner import Outcome, StageRecord, finding_as_json
+from sdetl_engine.runner import finding_as_json
 
 
 def run_document(run: Deployment, records: Sequence[StageRecord], outcome: Outcome | None) -> dict[str, Any]:

@@ -10,18 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sdetl_engine.checklist import LINES, Stage, Status
+from sdetl_engine.checks import Verdict
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.records import (
-    BackupResult,
-    CutoverResult,
-    LoadedResult,
-    PreflightResult,
-    ScoreResult,
-    ValidateResult,
-    Verdict,
-)
+from sdetl_engine.outcome import StageRecord
+from sdetl_engine.records import BackupResult, CutoverResult, LoadedResult, PreflightResult, ScoreResult, ValidateResult
 from sdetl_engine.report.document import with_results
-from sdetl_engine.runner import StageRecord
 
 
 def checklist(

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from sdetl_engine.checklist import Stage
+from sdetl_engine.checks import Check
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import GateStopped, SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter

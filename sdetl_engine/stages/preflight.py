@@ -10,6 +10,7 @@ from pathlib import Path
 import humanize
 import psutil
 
+from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import BackupError, EnvironmentFailed, ResourceError, SourceError, TargetError
 from sdetl_engine.events import Reporter
@@ -17,7 +18,7 @@ from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.binaries import find_program
 from sdetl_engine.postgres.facts import TargetFacts, target_facts
-from sdetl_engine.records import Check, FrozenSource, PreflightResult, RawTable, Verdict
+from sdetl_engine.records import FrozenSource, PreflightResult, RawTable
 from sdetl_engine.sqlite.freeze import SourceState, freeze, inspect
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.schema import read_schema

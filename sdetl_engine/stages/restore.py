@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.errors import BackupError, SdetlError, TargetError, UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.manifest import DumpEntry, FoundBackup, Manifest, check_file
@@ -25,7 +26,6 @@ from sdetl_engine.postgres.scratch import open_scratch, scratch_session
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.switch import SwitchOrder, switch
-from sdetl_engine.records import Check, Verdict
 from sdetl_engine.restored import RestoredVersion, RestoreResult
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace

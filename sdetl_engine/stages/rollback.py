@@ -7,6 +7,7 @@ import json
 import time
 from datetime import UTC, datetime
 
+from sdetl_engine.checks import Check
 from sdetl_engine.errors import TargetError, UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import append_line
@@ -18,7 +19,6 @@ from sdetl_engine.postgres.locks import operator, run_lock
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.written import marks
-from sdetl_engine.records import Check
 from sdetl_engine.settings import Settings
 
 

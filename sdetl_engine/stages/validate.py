@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from sdetl_engine.checklist import Stage
+from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.comparing import compare_sides
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.diffing import Sampling, basis_of, diff_version
@@ -24,16 +25,7 @@ from sdetl_engine.postgres import build
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.twinrun import run_twins
-from sdetl_engine.records import (
-    Check,
-    CleanedResult,
-    LoadedResult,
-    PanelRecord,
-    PreflightResult,
-    TableDiff,
-    ValidateResult,
-    Verdict,
-)
+from sdetl_engine.records import CleanedResult, LoadedResult, PanelRecord, PreflightResult, TableDiff, ValidateResult
 from sdetl_engine.sqlite.differences import new_differences
 
 _NOT_TRIED = (

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import psycopg
 
+from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.errors import BackupError, SourceError
 from sdetl_engine.events import Reporter
 from sdetl_engine.manifest import DumpEntry, FoundBackup, Manifest, check_file
@@ -21,7 +22,6 @@ from sdetl_engine.postgres.content import differences
 from sdetl_engine.postgres.rebuild import content_in_scratch, restored_in_scratch
 from sdetl_engine.postgres.scratch import scratch_session
 from sdetl_engine.postgres.session import TargetSession
-from sdetl_engine.records import Check, Verdict
 from sdetl_engine.restored import VerifiedBackup
 from sdetl_engine.settings import Settings
 from sdetl_engine.sqlite.digest import TableDigest, file_digest

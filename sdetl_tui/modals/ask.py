@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,11 +13,15 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from sdetl_engine import SdetlError
-from sdetl_tui.blocks import Block, Line, Span, Tone, line
-from sdetl_tui.glyphs import Glyphs
+from sdetl_tui.blocks import Span, Tone, line
 from sdetl_tui.text import content, contents
 from sdetl_tui.widgets.draw import drawn
+from sdetl_tui.widgets.field import Field
+
+if TYPE_CHECKING:
+    from sdetl_engine import SdetlError
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.glyphs import Glyphs
 
 ARMED_SECONDS = 60.0
 """A dialog for the gravest deeds closes by itself: nobody confirms this morning's question in the afternoon."""
@@ -98,7 +102,7 @@ class TypeToConfirm(ModalScreen[bool]):
             with VerticalScroll(classes="dialog-body"):
                 yield Static(contents(self._lines))
             yield Static(content(line("Type ", Span(self._wanted, Tone.STRONG), " to arm the button:")))
-            yield Input(id="typed", compact=True, max_length=200)
+            yield Field(id="typed", longest=200)
             yield Static(content(line("nothing typed yet")), id="missing")
             with Horizontal(classes="buttons"):
                 yield Button(content(line(" Cancel (Esc) ")), id="cancel", compact=True)

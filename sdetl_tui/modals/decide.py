@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,14 +11,20 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 
-from sdetl_engine import Choice, Decision, Finding, Gate, Stage, TypeVerdict, gate_of
-from sdetl_tui.blocks import Block, Line, Span, Tone, line
-from sdetl_tui.glyphs import Glyphs
+from sdetl_engine import Decision, Gate, Stage, gate_of
+from sdetl_tui.blocks import Span, Tone, line
 from sdetl_tui.text import content, contents
 from sdetl_tui.views import findings, types
-from sdetl_tui.views.findings import ARGUED, Item
-from sdetl_tui.views.look import Look
+from sdetl_tui.views.findings import ARGUED
 from sdetl_tui.widgets.draw import drawn
+from sdetl_tui.widgets.field import Field
+
+if TYPE_CHECKING:
+    from sdetl_engine import Choice, Finding, TypeVerdict
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.glyphs import Glyphs
+    from sdetl_tui.views.findings import Item
+    from sdetl_tui.views.look import Look
 
 WouldBe = Callable[[Sequence[Decision], Stage], Gate]
 
@@ -47,10 +53,8 @@ class Decide(ModalScreen[Decision | None]):
                     yield Button(content(line(" Close (Esc) ")), id="cancel", compact=True)
                 return
             yield OptionList(*self._prompts(0), id="choices", compact=True, markup=False)
-            yield Input(self._finding.suggestion or "", placeholder="which", id="argument", compact=True)
-            yield Input(
-                placeholder="why? (stands in journal, plan and report)", id="reason", compact=True, max_length=500
-            )
+            yield Field(self._finding.suggestion or "", hint="which", id="argument")
+            yield Field(hint="why? (stands in journal, plan and report)", id="reason", longest=500)
             yield Static("", id="effect")
             with Horizontal(classes="buttons"):
                 yield Button(content(line(" Cancel (Esc) ")), id="cancel", compact=True)
@@ -159,9 +163,7 @@ class AgreeAll(ModalScreen[str | None]):
             )
             with VerticalScroll(classes="dialog-body", can_focus=True):
                 yield Static(contents(lines, limit=300))
-            yield Input(
-                placeholder="why? (stands in journal, plan and report)", id="reason", compact=True, max_length=500
-            )
+            yield Field(hint="why? (stands in journal, plan and report)", id="reason", longest=500)
             with Horizontal(classes="buttons"):
                 yield Button(content(line(" Cancel (Esc) ")), id="cancel", compact=True)
                 yield Button(
@@ -209,15 +211,14 @@ class Retype(ModalScreen[tuple[str, str] | None]):
         """The column, the new type, its cost, the reason."""
         with Vertical(classes="dialog tall"):
             yield from drawn(types.facts(self._verdict), self._glyphs)
-            yield Input(
+            yield Field(
                 self._verdict.chosen,
-                placeholder="type, e.g. text, bigint, numeric(10,2), timestamptz",
+                hint="type, e.g. text, bigint, numeric(10,2), timestamptz",
                 id="type",
-                compact=True,
             )
             yield Static(content(line("Enter counts how many values would not fit")), id="hint")
             yield VerticalScroll(id="cost", classes="dialog-body", can_focus=False)
-            yield Input(placeholder="why?", id="reason", compact=True, max_length=500)
+            yield Field(hint="why?", id="reason", longest=500)
             with Horizontal(classes="buttons"):
                 yield Button(content(line(" Cancel (Esc) ")), id="cancel", compact=True)
                 yield Button(content(line(" Record this type ")), id="record", compact=True, variant="primary")

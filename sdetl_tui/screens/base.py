@@ -13,8 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Button, Log, Static
 
 from sdetl_engine import Status
-from sdetl_tui.blocks import STATUS_TONE, Block, Note, Span, Tone, line
-from sdetl_tui.bridge import Pulse
+from sdetl_tui.blocks import STATUS_TONE, Note, Span, Tone, line
 from sdetl_tui.modals.ask import Detail, error_lines
 from sdetl_tui.text import content, contents, plain
 from sdetl_tui.views.look import Look
@@ -22,10 +21,13 @@ from sdetl_tui.views.places import purpose
 from sdetl_tui.widgets.draw import drawn
 from sdetl_tui.widgets.frame import Banner, KeyLine, Meter, NextBar, Rail, Shown, StatusBar
 from sdetl_tui.widgets.paged import PagedTable
-from sdetl_tui.wizard import STAGE_OF, Action, Place, Situation, next_line, primary
+from sdetl_tui.wizard import STAGE_OF, Place, next_line, primary
 
 if TYPE_CHECKING:
     from sdetl_tui.app import SdetlApp
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.bridge import Pulse
+    from sdetl_tui.wizard import Action, Situation
 
 
 _SAID_SECONDS = 2.0

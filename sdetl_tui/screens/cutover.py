@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from sdetl_engine import SdetlError, Stage, Status, VersionContrast, contrast
-from sdetl_tui.blocks import Block, Note
-from sdetl_tui.bridge import Job
+import sdetl_engine as engine
+from sdetl_engine import Stage, Status
+from sdetl_tui.blocks import Note
 from sdetl_tui.modals.ask import error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import cutover
-from sdetl_tui.wizard import Place, Situation
+from sdetl_tui.wizard import Place
+
+if TYPE_CHECKING:
+    from sdetl_engine import SdetlError, VersionContrast
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.bridge import Job
+    from sdetl_tui.wizard import Situation
 
 
 class CutoverScreen(PlaceScreen):
@@ -63,4 +69,4 @@ class CutoverScreen(PlaceScreen):
         def done(job: Job) -> None:
             self._contrast, self._error = job.result, job.error
 
-        self.wizard.bridge.start_job("comparing", lambda: contrast(runner.deployment), done)
+        self.wizard.bridge.start_job("comparing", lambda: engine.contrast(runner.deployment), done)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import Drill, DrillResult, DrillStep, Fault, SdetlError, StepStatus, drill, earlier_drills
-from sdetl_tui.blocks import Block, Note, Span, Tone, line
-from sdetl_tui.bridge import Job
+import sdetl_engine as engine
+from sdetl_engine import DrillResult, DrillStep, Fault, StepStatus
+from sdetl_tui.blocks import Note, Span, Tone, line
 from sdetl_tui.modals.ask import Confirm, error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import drill as view
-from sdetl_tui.wizard import Action, Deed, Place, Situation
+from sdetl_tui.wizard import Action, Deed, Place
+
+if TYPE_CHECKING:
+    from sdetl_engine import Drill, SdetlError
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.bridge import Job
+    from sdetl_tui.wizard import Situation
 
 
 class DrillScreen(PlaceScreen):
@@ -124,7 +131,9 @@ class DrillScreen(PlaceScreen):
 
         def work() -> object:
             with opening() as (session, settings):
-                return drill(bridge.workspace, session, settings, bridge.job_reporter("drill"), faults=kept.faults)
+                return engine.drill(
+                    bridge.workspace, session, settings, bridge.job_reporter("drill"), faults=kept.faults
+                )
 
         def done(job: Job) -> None:
             kept.error = job.error
@@ -141,7 +150,7 @@ class DrillScreen(PlaceScreen):
 
         def work() -> object:
             with opening() as (session, _):
-                return earlier_drills(session)
+                return engine.earlier_drills(session)
 
         def done(job: Job) -> None:
             self._error = job.error

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from sdetl_engine import Choice, Decision, Severity, Stage
-from sdetl_tui.blocks import Block
 from sdetl_tui.modals.decide import AgreeAll, Decide
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import findings
-from sdetl_tui.views.findings import Filter, Item, Order, Which
-from sdetl_tui.wizard import Place, Situation
+from sdetl_tui.views.findings import Order, Which
+from sdetl_tui.widgets.field import Field
+from sdetl_tui.wizard import Place
+
+if TYPE_CHECKING:
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.views.findings import Filter, Item
+    from sdetl_tui.wizard import Situation
 
 
 class FindingsScreen(PlaceScreen):
@@ -35,7 +40,7 @@ class FindingsScreen(PlaceScreen):
 
     def compose_top(self) -> ComposeResult:
         """The search field, shown when asked for."""
-        field = Input(self.filter.search, placeholder="rule, table, column or words", id="search", compact=True)
+        field = Field(self.filter.search, hint="rule, table, column or words", id="search")
         field.display = bool(self.filter.search)
         yield field
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sdetl_engine import SdetlError, Stage, Status
-from sdetl_tui.blocks import Block, Note
+from sdetl_tui.blocks import Note
 from sdetl_tui.modals.ask import error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views.places import VIEWS
 from sdetl_tui.wizard import Place
+
+if TYPE_CHECKING:
+    from sdetl_tui.blocks import Block
 
 
 class StageScreen(PlaceScreen):

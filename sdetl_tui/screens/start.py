@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from sdetl_engine import SdetlError, lock_holder
-from sdetl_tui.blocks import Block, Note, Span, Tone, line
-from sdetl_tui.bridge import Job
+import sdetl_engine as engine
+from sdetl_tui.blocks import Note, Span, Tone, line
 from sdetl_tui.modals.ask import Choose, error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.text import contents
 from sdetl_tui.views import versions
-from sdetl_tui.wizard import Place, Situation
+from sdetl_tui.widgets.field import Field
+from sdetl_tui.wizard import Place
+
+if TYPE_CHECKING:
+    from sdetl_engine import RunState, SdetlError
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.bridge import Job
+    from sdetl_tui.wizard import Situation
 
 
 class StartScreen(PlaceScreen):
@@ -37,32 +43,43 @@ class StartScreen(PlaceScreen):
             ):
                 with Horizontal():
                     yield Label(name)
-                    yield Input(value, placeholder=hint, id=f"field-{name}", compact=True)
+                    yield Field(value, hint=hint, id=f"field-{name}")
             yield Static("", id="problem", classes="problem")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._states: Sequence[RunState] | None = None
+        self._read_for: object = None
+        self._first_values: dict[str, str] = {}
 
     def on_mount(self) -> None:
         """A run that can be taken up comes before a new one."""
         super().on_mount()
-        self.call_after_refresh(self._focus_first)
+        self._focus_fields()
         self._ask_for_holder()
 
     def signature(self, now: Situation) -> object:
         """Runs change when one begins or ends."""
-        return (now.has_run, now.running, self.wizard.holder)
+        state = (now.has_run, now.running)
+        if state != self._read_for:
+            self._read_for = state
+            self._read()
+        return (self._states, self.wizard.holder)
 
     def blocks(self) -> Sequence[Block]:
         """Who holds the lock, and the runs."""
-        states = self.wizard.bridge.run_states()
         notes: list[Block] = []
         if self.wizard.holder:
             notes.append(Note((line(Span("target: ", Tone.NOTICE), self.wizard.holder),)))
-        return (*notes, versions.runs(states))
+        if self._states is None:
+            return (*notes, Note((line(Span("reading the runs of this workspace ...", Tone.DIM)),)))
+        return (*notes, versions.runs(self._states))
 
     def next_words(self, now: Situation) -> str:
         """A run that can be resumed is offered first."""
         if now.has_run:
             return super().next_words(now)
-        resumable = next((s for s in self.wizard.bridge.run_states() if s.is_resumable), None)
+        resumable = next((s for s in self._states or () if s.is_resumable), None)
         if resumable is not None:
             where = f" at {resumable.stopped_at}" if resumable.stopped_at else ""
             return f"run {resumable.run_id} stopped{where} ({resumable.outcome}): Enter on it takes it up"
@@ -87,7 +104,7 @@ class StartScreen(PlaceScreen):
 
     def open_row(self, table: str, key: str) -> None:
         """A run: take it up, or see where its report is."""
-        state = next((s for s in self.wizard.bridge.run_states() if s.run_id == key), None)
+        state = next((s for s in self._states or () if s.run_id == key), None)
         if state is None:
             return
         lines = [
@@ -120,7 +137,7 @@ class StartScreen(PlaceScreen):
 
         def ask() -> str | None:
             with opening() as (session, settings):
-                return lock_holder(session, settings.serving_schema)
+                return engine.lock_holder(session, settings.serving_schema)
 
         def done(job: Job) -> None:
             app.holder = (
@@ -140,12 +157,29 @@ class StartScreen(PlaceScreen):
         form.target = self.query_one("#field-target", Input).value
         form.plan = self.query_one("#field-plan", Input).value
 
-    def _focus_first(self) -> None:
-        form = self.wizard.form
+    def _read(self) -> None:
+        """The journals of the runs, beside the screen: the first picture does not wait for them."""
+
+        def done(job: Job) -> None:
+            self._states = job.result if job.error is None else ()
+            self.call_after_refresh(self.call_after_refresh, self._focus_runs)
+
+        self.wizard.bridge.start_job("reading the runs", self.wizard.bridge.run_states, done)
+
+    def _focus_runs(self) -> None:
+        """A run that can be taken up comes before a new one, unless somebody is typing already."""
         grids = self.query("Rows")
-        if not self.wizard.bridge.situation().has_run and self._has_resumable() and grids:
+        is_typing = isinstance(self.focused, Input) and self.focused.value != self._untouched(self.focused)
+        if grids and self._has_resumable() and not self.wizard.bridge.situation().has_run and not is_typing:
             grids.first().focus()
-        elif not form.source or not Path(form.source).exists():
+
+    def _untouched(self, field: Input) -> str:
+        return self._first_values.get(field.id or "", "")
+
+    def _focus_fields(self) -> None:
+        form = self.wizard.form
+        self._first_values = {field.id or "": field.value for field in self.query(Input)}
+        if not form.source or not Path(form.source).exists():
             self.query_one("#field-source", Input).focus()
         elif not form.target:
             self.query_one("#field-target", Input).focus()
@@ -153,4 +187,4 @@ class StartScreen(PlaceScreen):
             self.query_one("#primary", Button).focus()
 
     def _has_resumable(self) -> bool:
-        return any(s.is_resumable for s in self.wizard.bridge.run_states())
+        return any(s.is_resumable for s in self._states or ())

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import CheckedLine, checklist_lines
-from sdetl_tui.blocks import Block
-from sdetl_tui.bridge import Job
+import sdetl_engine as engine
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import summary
-from sdetl_tui.wizard import Place, Situation
+from sdetl_tui.wizard import Place
+
+if TYPE_CHECKING:
+    from sdetl_engine import CheckedLine
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.bridge import Job
+    from sdetl_tui.wizard import Situation
 
 
 class SummaryScreen(PlaceScreen):
@@ -48,4 +53,4 @@ class SummaryScreen(PlaceScreen):
             if job.error is None:
                 self._lines = job.result
 
-        self.wizard.bridge.start_job("evidence", lambda: checklist_lines(runner), done)
+        self.wizard.bridge.start_job("evidence", lambda: engine.checklist_lines(runner), done)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import Choice, Decision, ProfileResult, SdetlError, Stage, TypeCost, type_cost
-from sdetl_tui.blocks import Block, Note
-from sdetl_tui.bridge import Job
+import sdetl_engine as engine
+from sdetl_engine import Choice, Decision, ProfileResult, Stage
+from sdetl_tui.blocks import Note
 from sdetl_tui.modals.ask import error_lines
 from sdetl_tui.modals.decide import Retype
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import profile, types
-from sdetl_tui.wizard import Place, Situation
+from sdetl_tui.wizard import Place
+
+if TYPE_CHECKING:
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.bridge import Job
+    from sdetl_tui.wizard import Situation
 
 _RULE = "TYPE-MISMATCH"
 """Under which an override stands in the plan: it says what the declaration should have said."""
@@ -56,13 +62,13 @@ class TypesScreen(PlaceScreen):
 
         def ask(wanted: str, then: Callable[[Sequence[Block], bool], None]) -> None:
             def done(job: Job) -> None:
-                if isinstance(job.error, SdetlError):
+                if job.error is not None:
                     then((Note(error_lines(job.error)),), False)
-                elif isinstance(job.result, TypeCost):
+                else:
                     then(types.cost(job.result), True)
 
             self.wizard.bridge.start_job(
-                "counting", lambda: type_cost(run, verdict.table, verdict.column, wanted), done
+                "counting", lambda: engine.type_cost(run, verdict.table, verdict.column, wanted), done
             )
 
         def chosen(answer: tuple[str, str] | None) -> None:

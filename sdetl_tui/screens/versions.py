@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from sdetl_engine import LateWrites, RolledBack, SdetlError, Version
-from sdetl_tui.blocks import Block, Note, Span, Tone, line
-from sdetl_tui.bridge import Job
+from sdetl_engine import LateWrites
+from sdetl_tui.blocks import Note, Span, Tone, line
 from sdetl_tui.modals.ask import Choose, Confirm, error_lines
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.views import versions
-from sdetl_tui.wizard import Action, Place, Situation
+from sdetl_tui.wizard import Place
+
+if TYPE_CHECKING:
+    from sdetl_engine import RolledBack, SdetlError, Version
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.bridge import Job
+    from sdetl_tui.wizard import Action, Situation
 
 
 class RegistryScreen(PlaceScreen):

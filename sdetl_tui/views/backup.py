@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sdetl_engine import BackupResult, Stage
-from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, said, size
+from sdetl_tui.blocks import Column, Facts, Note, Row, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, said, size
+
+if TYPE_CHECKING:
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 
 def blocks(look: Look) -> tuple[Block, ...]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from sdetl_engine import CleanedResult, Deployment, LedgerLine, Stage, changed_cells
-from sdetl_tui.blocks import Block, Column, Facts, Line, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, said
+import sdetl_engine as engine
+from sdetl_engine import CleanedResult, Stage
+from sdetl_tui.blocks import Column, Facts, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import Deployment, LedgerLine
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 
 def blocks(look: Look) -> tuple[Block, ...]:
@@ -50,14 +56,14 @@ def ledger(look: Look) -> Table:
 def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
     """One changed cell in full, or the first cells that a rule changed in a column."""
     if table == "ledger":
-        lines = changed_cells(look.run, offset=int(key) - 1, limit=1).lines
+        lines = engine.changed_cells(look.run, offset=int(key) - 1, limit=1).lines
         return _cell(lines[0]) if lines else ()
     name, _, rule = key.partition("\0")
     result = look.result(Stage.CLEAN, CleanedResult)
     owner = next((t for t in result.rows if name.startswith(f"{t}.")), None) if result is not None else None
     if owner is None:
         return ()
-    page = changed_cells(look.run, limit=200, table=owner, column=name.removeprefix(f"{owner}."), rule=rule)
+    page = engine.changed_cells(look.run, limit=200, table=owner, column=name.removeprefix(f"{owner}."), rule=rule)
     columns = (Column("Row"), Column("Before"), Column("After"))
     rows = Rows(
         page.lines, lambda item: Row(str(item.id), (line(item.row_key), _value(item.before), _value(item.after)))
@@ -97,7 +103,7 @@ class _Ledger(Sequence[Row]):
 
     def __len__(self) -> int:
         if self._length is None:
-            self._length = changed_cells(self._run, limit=0).total
+            self._length = engine.changed_cells(self._run, limit=0).total
         return self._length
 
     @overload
@@ -106,7 +112,10 @@ class _Ledger(Sequence[Row]):
     def __getitem__(self, index: slice) -> Sequence[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
         first, last, _ = index.indices(len(self)) if isinstance(index, slice) else (index, index + 1, 1)
-        found = [_ledger_row(item) for item in changed_cells(self._run, offset=first, limit=max(0, last - first)).lines]
+        found = [
+            _ledger_row(item)
+            for item in engine.changed_cells(self._run, offset=first, limit=max(0, last - first)).lines
+        ]
         return found if isinstance(index, slice) else found[0]
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from sdetl_engine import CutoverResult, Stage, Status, TableContrast, ValidateResult, Version, VersionContrast
-from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, points, said
+from typing import TYPE_CHECKING
+
+from sdetl_engine import CutoverResult, Stage, Status, ValidateResult
+from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, points, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import TableContrast, Version, VersionContrast
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 
 def blocks(look: Look, contrast: VersionContrast | None = None) -> tuple[Block, ...]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import Drill, DrillResult, DrillStep, Fault, StepStatus
-from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.glyphs import Glyphs, sparkline
+from sdetl_engine import Fault, StepStatus
+from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.glyphs import sparkline
 from sdetl_tui.views.look import Rows, count, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import Drill, DrillResult, DrillStep
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.glyphs import Glyphs
 
 _TONE = {StepStatus.PASSED: Tone.GOOD, StepStatus.FAILED: Tone.BAD, StepStatus.SKIPPED: Tone.DIM}
 FAULT_WORDS: dict[Fault, str] = {

@@ -5,10 +5,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import RULES, Choice, Decision, Finding, Gate, Severity, Stage
-from sdetl_tui.blocks import SEVERITY_TONE, Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, said
+from sdetl_engine import RULES, Choice, Finding, Gate, Severity, Stage
+from sdetl_tui.blocks import SEVERITY_TONE, Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import Decision
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 Item = tuple[Stage, Finding]
 _GRAVITY = {Severity.HALT: 0, Severity.REVIEW: 1, Severity.WARNING: 2, Severity.INFO: 3}

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from sdetl_engine import LoadedResult, Stage, TableProof
-from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, duration, said
+from typing import TYPE_CHECKING
+
+from sdetl_engine import LoadedResult, Stage
+from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, duration, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import TableProof
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 
 def canary(look: Look) -> tuple[Block, ...]:

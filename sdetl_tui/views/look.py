@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 import humanize
 
-from sdetl_engine import RESULT_KINDS, Deployment, Stage, StageRecord, Status, Verdict
-from sdetl_tui.blocks import STATUS_TONE, VERDICT_TONE, Line, Row, Span, Tone, line
-from sdetl_tui.glyphs import Glyphs
+from sdetl_engine import RESULT_KINDS, Status, Verdict
+from sdetl_tui.blocks import STATUS_TONE, VERDICT_TONE, Row, Span, Tone, line
+
+if TYPE_CHECKING:
+    from sdetl_engine import Deployment, Stage, StageRecord
+    from sdetl_tui.blocks import Line
+    from sdetl_tui.glyphs import Glyphs
 
 Result = TypeVar("Result")
 Thing = TypeVar("Thing")

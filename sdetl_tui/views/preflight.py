@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from sdetl_engine import Check, PreflightResult, Stage, Verdict
-from sdetl_tui.blocks import Block, Column, Facts, Row, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, said, size
+from typing import TYPE_CHECKING
+
+from sdetl_engine import PreflightResult, Stage, Verdict
+from sdetl_tui.blocks import Column, Facts, Row, Table, Tone, line
+from sdetl_tui.views.look import Rows, said, size
+
+if TYPE_CHECKING:
+    from sdetl_engine import Check
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.views.look import Look
 
 _ORDER = {Verdict.FAILED: 0, Verdict.WARNING: 1, Verdict.UNKNOWN: 2, Verdict.PASSED: 3}
 

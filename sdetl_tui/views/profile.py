@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import ColumnFacts, GaugeReading, ProfileResult, SdetlError, Stage, TypeVerdict, column_values
-from sdetl_tui.blocks import Block, Column, Facts, Gauge, Line, Note, Row, Span, Table, Tone, line
+import sdetl_engine as engine
+from sdetl_engine import ProfileResult, SdetlError, Stage
+from sdetl_tui.blocks import Column, Facts, Gauge, Note, Row, Span, Table, Tone, line
 from sdetl_tui.glyphs import bar
-from sdetl_tui.views.look import Look, Rows, count, said, share
+from sdetl_tui.views.look import Rows, count, said, share
+
+if TYPE_CHECKING:
+    from sdetl_engine import ColumnFacts, GaugeReading, TypeVerdict
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 _BAR = 14
 
@@ -171,7 +178,7 @@ def _witnesses(facts: ColumnFacts) -> list[Block]:
 def _spread(look: Look, verdict: TypeVerdict) -> list[Block]:
     """The commonest values; silence where the file cannot be asked."""
     try:
-        values = column_values(look.run, verdict.table, verdict.column, limit=10)
+        values = engine.column_values(look.run, verdict.table, verdict.column, limit=10)
     except SdetlError:
         return []
     rows = sum(v.rows for v in values)

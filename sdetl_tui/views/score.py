@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from sdetl_engine import ScoreReceipt, ScoreResult, Stage
-from sdetl_tui.blocks import Block, Column, Facts, Gauge, Line, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, points, said
+from typing import TYPE_CHECKING
+
+from sdetl_engine import ScoreResult, Stage
+from sdetl_tui.blocks import Column, Facts, Gauge, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, points, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import ScoreReceipt
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 
 def blocks(look: Look) -> tuple[Block, ...]:

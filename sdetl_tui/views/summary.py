@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import CheckedLine, CutoverResult, ScoreResult, Stage, Status
-from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, duration, points, said
+from sdetl_engine import CutoverResult, ScoreResult, Stage, Status
+from sdetl_tui.blocks import Column, Facts, Note, Row, Table, Tone, line
+from sdetl_tui.views.look import Rows, duration, points, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import CheckedLine
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 
 def report(look: Look) -> tuple[Block, ...]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from sdetl_engine import ProfileResult, Stage, TypeCost, TypeVerdict
-from sdetl_tui.blocks import Block, Column, Facts, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, said
+from typing import TYPE_CHECKING
+
+from sdetl_engine import ProfileResult, Stage
+from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import TypeCost, TypeVerdict
+    from sdetl_tui.blocks import Block
+    from sdetl_tui.views.look import Look
 
 
 def blocks(look: Look) -> tuple[Block, ...]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from sdetl_engine import ComparedColumn, PanelRecord, PanelTwin, Stage, TwinVerdict, ValidateResult
-from sdetl_tui.blocks import Block, Column, Facts, Line, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Look, Rows, count, said
+from typing import TYPE_CHECKING
+
+from sdetl_engine import Stage, TwinVerdict, ValidateResult
+from sdetl_tui.blocks import Column, Facts, Row, Span, Table, Tone, line
+from sdetl_tui.views.look import Rows, count, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import ComparedColumn, PanelRecord, PanelTwin
+    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.views.look import Look
 
 
 def blocks(look: Look) -> tuple[Block, ...]:

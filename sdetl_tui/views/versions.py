@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_engine import LateWrites, RolledBack, RunState, Version, late_sentences
-from sdetl_tui.blocks import Block, Column, Facts, Line, Note, Row, Span, Table, Tone, line
+import sdetl_engine as engine
+from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
 from sdetl_tui.views.look import Rows, count, points, said
+
+if TYPE_CHECKING:
+    from sdetl_engine import LateWrites, RolledBack, RunState, Version
+    from sdetl_tui.blocks import Block, Line
 
 _TONE = {"live": Tone.GOOD, "candidate": Tone.ACCENT, "failed": Tone.BAD, "loading": Tone.NOTICE}
 
@@ -75,7 +80,7 @@ def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tup
 
 def left_behind(late: LateWrites) -> tuple[Line, ...]:
     """What was written to the live version since it went live, and where it was exported to."""
-    told = [line(Span(sentence, Tone.NOTICE)) for sentence in late_sentences(late)]
+    told = [line(Span(sentence, Tone.NOTICE)) for sentence in engine.late_sentences(late)]
     if not told:
         return (line(Span("Nothing was written to the live version since it went live.", Tone.GOOD)),)
     files = [file for file in (late.sql_file, *late.csv_files) if file is not None]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sdetl_tui.blocks import Block, Facts, Gauge, Note, Table
-from sdetl_tui.glyphs import Glyphs
+from sdetl_tui.blocks import Table
 from sdetl_tui.widgets.paged import PagedTable
 from sdetl_tui.widgets.prose import Prose
+
+if TYPE_CHECKING:
+    from sdetl_tui.blocks import Block, Facts, Gauge, Note
+    from sdetl_tui.glyphs import Glyphs
 
 
 def drawn(blocks: Sequence[Block], glyphs: Glyphs) -> list[Prose | PagedTable]:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from sdetl_engine import Health, Snapshot, Stage, Status
-from sdetl_tui.blocks import STATUS_TONE, Line, Span, Tone, line
-from sdetl_tui.bridge import Pulse
-from sdetl_tui.glyphs import Glyphs, bar, percent, sparkline
+from sdetl_engine import Stage, Status
+from sdetl_tui.blocks import STATUS_TONE, Span, Tone, line
+from sdetl_tui.glyphs import bar, percent, sparkline
 from sdetl_tui.text import content, contents
 from sdetl_tui.views.look import count, duration, size
-from sdetl_tui.wizard import STAGE_OF, Action, Place, Situation
+from sdetl_tui.wizard import STAGE_OF, Place
+
+if TYPE_CHECKING:
+    from sdetl_engine import Health, Snapshot
+    from sdetl_tui.blocks import Line
+    from sdetl_tui.bridge import Pulse
+    from sdetl_tui.glyphs import Glyphs
+    from sdetl_tui.wizard import Action, Situation
 
 
 class Shown(Static):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -14,10 +14,13 @@ from textual.events import Resize
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
-from sdetl_tui.blocks import Column, Line, Row, Table, Tone
+from sdetl_tui.blocks import Tone
 from sdetl_tui.blocks import line as say
-from sdetl_tui.glyphs import Glyphs
 from sdetl_tui.text import content, plain, written
+
+if TYPE_CHECKING:
+    from sdetl_tui.blocks import Column, Line, Row, Table
+    from sdetl_tui.glyphs import Glyphs
 
 _NARROWEST = 6
 PAGE = 200

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from sdetl_tui.blocks import Facts, Gauge, Line, Note, Span, Tone, line
-from sdetl_tui.glyphs import Glyphs, bar
+from sdetl_tui.blocks import Facts, Gauge, Note, Span, Tone, line
+from sdetl_tui.glyphs import bar
 from sdetl_tui.text import content
+
+if TYPE_CHECKING:
+    from sdetl_tui.blocks import Line
+    from sdetl_tui.glyphs import Glyphs
 
 Told = Facts | Note | Gauge
 _GAUGE_BAR = 24
