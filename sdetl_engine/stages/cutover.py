@@ -29,7 +29,7 @@ from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.locks import assert_held
 from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.switch import Switched, SwitchOrder, rehearse_switch, switch
-from sdetl_engine.records import Check, CutoverResult, LoadedResult, PreflightResult, ValidateResult
+from sdetl_engine.records import CutoverResult, LoadedResult, PreflightResult, ValidateResult
 
 _POLL_SECONDS = 0.5
 
