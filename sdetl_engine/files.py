@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 BLOCK = 1024 * 1024
+_WORKING = "working.lock"
 
 
 def private_folder(path: Path) -> Path:
@@ -61,3 +65,41 @@ def sha256_of(path: Path) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def working_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in ``parent`` for a piece of work, gone when the block is left.
+
+    It is locked while the work goes on: folders of that prefix whose process has died are removed first.
+    """
+    for old in parent.glob(f"{prefix}*"):
+        _remove_if_dead(old)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        descriptor = os.open(folder / _WORKING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(descriptor)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_dead(folder: Path) -> None:
+    """Remove a working folder that nobody has locked; what is no such folder stays."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    try:
+        descriptor = os.open(folder / _WORKING, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +20,41 @@ MakeSource = Callable[[str], Path]
 
 def sdetl(*words: str, workspace: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, as a script would."""
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "SDETL_"))}
-    settings = {"SDETL_HEALTH__START_FREE_BYTES": "0", "SDETL_HEALTH__MIN_FREE_BYTES": "0"}
     return subprocess.run(
         [sys.executable, "-m", "sdetl_tui.cli", *words],
         capture_output=True,
         text=True,
-        env={**keep, **settings, "SDETL_WORKSPACE": str(workspace), **environ},
+        env=_environment(workspace) | environ,
         timeout=180,
         stdin=subprocess.DEVNULL,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def started(*words: str, workspace: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command at work, to be sent signals; it is ended when the block is left."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sdetl_tui.cli", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(workspace),
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        if child.stderr is not None:
+            child.stderr.close()
+
+
+def _environment(workspace: Path) -> dict[str, str]:
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "SDETL_"))}
+    settings = {"SDETL_HEALTH__START_FREE_BYTES": "0", "SDETL_HEALTH__MIN_FREE_BYTES": "0"}
+    return {**keep, **settings, "SDETL_WORKSPACE": str(workspace)}
 
 
 def test_run_versions_and_rollback(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:

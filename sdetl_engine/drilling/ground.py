@@ -6,11 +6,7 @@ Only what bears sdetl's mark is ever dropped.  What a killed drill left is swept
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +14,14 @@ from typing import Any
 import psycopg
 
 from sdetl_engine.errors import EnvironmentFailed
-from sdetl_engine.postgres import build, quarantine, registry, scratch
+from sdetl_engine.files import working_folder
+from sdetl_engine.postgres import build, quarantine, registry
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import GateSettings, Settings
 from sdetl_engine.workspace import Workspace
 
 _SUFFIX = "_drill"
 _LONGEST_SERVING = 35 - len(_SUFFIX)
-_FOLDER = "drill-"
-_LOCK = "drill.lock"
 
 
 class Ground:
@@ -73,48 +68,18 @@ def drill_schema(serving_schema: str) -> str:
 
 @contextlib.contextmanager
 def drill_folder(workspace: Workspace) -> Iterator[Path]:
-    """A folder of its own for one drill, gone afterwards; those of drills that died are removed first."""
+    """A folder of its own for one drill.  Raises EnvironmentFailed when the workspace cannot be written."""
     workspace.prepare()
-    for old in workspace.root.glob(f"{_FOLDER}*"):
-        _remove_if_dead(old)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=workspace.root))
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"no folder for the drill can be made in {workspace.root}: {error.strerror}",
-            next_step="name another folder with --workspace",
-            kind="workspace",
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(working_folder(workspace.root, "drill-"))
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"no folder for the drill can be made in {workspace.root}: {error.strerror}",
+                next_step="name another folder with --workspace",
+                kind="workspace",
+            ) from None
         yield folder
-    finally:
-        os.close(descriptor)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def scratch_left(session: TargetSession) -> tuple[str, ...]:
-    """Scratch databases on the session's server."""
-    with session.connect() as connection:
-        return scratch.left_over(connection)
-
-
-def _remove_if_dead(folder: Path) -> None:
-    if folder.is_symlink() or not folder.is_dir():
-        return
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(descriptor)
 
 
 def _rehearsing(settings: Settings, schema: str) -> Settings:

@@ -8,7 +8,6 @@ not, is never touched.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from sdetl_engine.events import Reporter
+from sdetl_engine.files import working_folder
 from sdetl_engine.postgres.content import TableContent, schema_content, table_names
 from sdetl_engine.postgres.dump import dump_schema, restore_dump
 from sdetl_engine.postgres.scratch import open_scratch, scratch_database
@@ -50,8 +50,8 @@ def move_to_target(
     """
     with open_scratch(scratch) as connection:
         rename_schema(connection, schema, version)
-    with tempfile.TemporaryDirectory(prefix=".restore-", dir=folder) as place:
-        passage = Path(place, "version.dump")
+    with working_folder(folder, "restore-") as place:
+        passage = place / "version.dump"
         dump_schema(scratch, version, passage, reporter=reporter)
         reporter.event("RestoringBackup", f"restoring it into the target as {version}")
         restore_dump(passage, session.conninfo, reporter=reporter)

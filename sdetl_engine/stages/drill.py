@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
+
 from sdetl_engine.checklist import Stage
 from sdetl_engine.drill_records import DrillResult, Fault, ReaderReport
 from sdetl_engine.drilling.data import drill_data
@@ -81,6 +83,7 @@ def drill(
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(session.connect())
         lock.autocommit = True
+        server_version = lock.info.server_version // 10_000
         stack.enter_context(run_lock(lock, f"{drill_schema(settings.serving_schema)} (rehearsal)"))
         folder = stack.enter_context(drill_folder(workspace))
         ground = Ground(session, settings, folder)
@@ -98,7 +101,6 @@ def drill(
         finally:
             _clear_away(rehearsal)
         _prove_untouched(rehearsal, settings, before)
-        server_version = lock.info.server_version // 10_000
     result = DrillResult(
         at=at,
         serving_schema=settings.serving_schema,
@@ -118,7 +120,7 @@ def drill(
         earlier=earlier,
         seconds=time.monotonic() - began,
     )
-    _record(workspace, session, result)
+    _record(workspace, session, result, reporter)
     return result
 
 
@@ -269,20 +271,8 @@ def _earlier(session: TargetSession) -> tuple[registry.Drill, ...]:
         return tuple(registry.drills(connection))
 
 
-def _record(workspace: Workspace, session: TargetSession, result: DrillResult) -> None:
-    """The line in ``rollback_tests.log``, and the entry in the target's registry."""
-    with session.connect() as connection:
-        registry.record_drill(
-            connection,
-            serving_schema=result.serving_schema,
-            server_version=result.server_version,
-            passed=result.passed,
-            rollback_seconds=result.rto_seconds,
-            restore_seconds=result.restore_seconds,
-            who=operator(),
-            steps=[dataclasses.asdict(step) for step in result.steps],
-        )
-        connection.commit()
+def _record(workspace: Workspace, session: TargetSession, result: DrillResult, reporter: Reporter) -> None:
+    """The line in ``rollback_tests.log``, and the entry in the target's registry as long as the target answers."""
     line = {
         "at": result.at.isoformat(timespec="seconds"),
         "by": operator(),
@@ -299,6 +289,21 @@ def _record(workspace: Workspace, session: TargetSession, result: DrillResult) -
         "seconds": _rounded(result.seconds),
     }
     append_line(workspace.rollback_tests_log, json.dumps(line, ensure_ascii=True))
+    try:
+        with session.connect() as connection:
+            registry.record_drill(
+                connection,
+                serving_schema=result.serving_schema,
+                server_version=result.server_version,
+                passed=result.passed,
+                rollback_seconds=result.rto_seconds,
+                restore_seconds=result.restore_seconds,
+                who=operator(),
+                steps=[dataclasses.asdict(step) for step in result.steps],
+            )
+            connection.commit()
+    except (SdetlError, psycopg.Error):
+        reporter.event("DrillNotRecorded", "the target's registry could not be written", level="warning")
 
 
 def _rounded(seconds: float | None) -> float | None:

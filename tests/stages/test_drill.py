@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sdetl_engine import (
     Cancelled,
@@ -24,7 +26,7 @@ from sdetl_engine import (
     open_session,
 )
 from tests.migrating import TICKETS, migrate, rows_of, schemas_of
-from tests.test_cli import sdetl
+from tests.test_cli import sdetl, started
 
 MakeSource = Callable[[str], Path]
 SETTINGS = ("health.start_free_bytes=0", "health.min_free_bytes=0")
@@ -151,7 +153,7 @@ def test_what_a_killed_drill_left_is_swept_by_the_next(sqlite_file: MakeSource, 
     source = sqlite_file(TICKETS)
     left = migrate(source, database, tmp_path / "w", settings=("serving_schema=servicedesk_drill",))
     (tmp_path / "w" / "drill-dead").mkdir()
-    (tmp_path / "w" / "drill-dead" / "drill.lock").touch()
+    (tmp_path / "w" / "drill-dead" / "working.lock").touch()
     assert "servicedesk_drill" in schemas_of(database)
     assert rehearse(database, tmp_path / "w", Fault.FULL_DISK, source=source).passed
     assert left.runner.deployment.version not in schemas_of(database)
@@ -173,3 +175,62 @@ def test_a_drill_on_the_command_line(sqlite_file: MakeSource, database: str, tmp
     assert "THE DRILL DID NOT PASS" in late.stdout
     assert "earlier drills" in late.stdout
     assert sdetl(*words, "--fault", "flood", workspace=tmp_path / "w").returncode == 2
+
+
+def test_a_role_with_few_rights_can_drill(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
+    role = f"etl_{abs(hash(database)) % 10**8}"
+    name = conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f'CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE "{name}" TO {role}')
+    try:
+        reached = make_conninfo(database, user=role)
+        faults = (Fault.KILLED_CONNECTION, Fault.FULL_DISK, Fault.DROPPED_TABLE)
+        done = rehearse(reached, tmp_path / "w", *faults, source=sqlite_file(TICKETS))
+        assert done.passed, [(s.name, s.detail) for s in done.steps if s.status is StepStatus.FAILED]
+        assert "by hand" in next(s.detail for s in done.steps if s.name == "break: full-disk")
+    finally:
+        with psycopg.connect(database, autocommit=True) as admin:
+            admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_a_server_that_ends_every_session_in_the_middle_leaves_nothing(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    class CutOff(SilentReporter):
+        def event(self, name: str, message: str, *, level: str = "info", **context: object) -> None:
+            if name == "DrillStepStarted" and message == "restore a backup":
+                with psycopg.connect(database, autocommit=True) as other:
+                    other.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+
+    settings = load_settings(assignments=SETTINGS)
+    with open_session(Workspace(tmp_path / "w"), database, settings) as session:
+        done = drill(Workspace(tmp_path / "w"), session, settings, CutOff(), source=sqlite_file(TICKETS), faults=())
+        assert not done.passed
+        assert [s.name for s in done.steps if s.status is StepStatus.FAILED] == ["readers saw whole versions only"]
+        assert [d.passed for d in earlier_drills(session)] == [False]
+    assert schemas_of(database) == {"sdetl"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_drill_that_is_ended_clears_away_or_is_swept_by_the_next(
+    sqlite_file: MakeSource, database: str, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    source = sqlite_file(TICKETS)
+    with started("drill", str(source), "--target", database, "--yes", workspace=tmp_path / "w") as child:
+        assert child.stderr is not None
+        next(line for line in child.stderr if "build version 2" in line)
+        child.send_signal(number)
+        rest = child.stderr.read()
+        assert child.wait(60) == code, rest
+    assert "Traceback" not in rest
+    if number != signal.SIGKILL:
+        assert schemas_of(database) == {"sdetl"}
+        assert [p.name for p in (tmp_path / "w").iterdir()] == ["runs"]
+        return
+    assert "servicedesk_drill" in schemas_of(database)
+    assert rehearse(database, tmp_path / "w", source=source).passed
+    assert schemas_of(database) == {"sdetl"}
+    assert {p.name for p in (tmp_path / "w").iterdir()} == {"runs", "rollback_tests.log"}

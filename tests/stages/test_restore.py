@@ -26,7 +26,7 @@ from sdetl_engine import (
 )
 from tests.migrating import rows_of, schemas_of
 from tests.stages.recovering import Desk, desk
-from tests.test_cli import sdetl
+from tests.test_cli import sdetl, started
 
 
 @pytest.fixture
@@ -192,3 +192,23 @@ def test_the_copy_of_a_source_comes_back_through_the_checklist(two_versions: Des
     damaged = sdetl(*words, workspace=two_versions.workspace.root)
     assert damaged.returncode == 5
     assert "the manifest says" in damaged.stderr
+
+
+def test_what_a_killed_restore_left_is_taken_away(two_versions: Desk) -> None:
+    before = schemas_of(two_versions.database)
+    space = two_versions.workspace.root
+    words = ("restore", two_versions.run_id, "--target", two_versions.database, "--yes")
+    with started(*words, workspace=space) as child:
+        assert child.stderr is not None
+        next(line for line in child.stderr if "into the target as" in line)
+        child.kill()
+        child.wait()
+    assert rows_of(two_versions.database, "comments") == 400
+    assert two_versions.ask("SELECT count(*) FROM sdetl.versions WHERE status = 'loading'") == 1
+    pruned = sdetl("prune", "--target", two_versions.database, "--yes", "--json", workspace=space)
+    assert len(json.loads(pruned.stdout)["versions"]) == 1, pruned.stderr
+    assert schemas_of(two_versions.database) == before
+    again = sdetl(*words, workspace=space)
+    assert again.returncode == 0, again.stderr
+    assert two_versions.ask("SELECT count(*) FROM pg_database WHERE datname LIKE 'sdetl_scratch%'") == 0
+    assert not [p for p in space.iterdir() if p.name.startswith("restore-")]
