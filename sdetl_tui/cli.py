@@ -133,6 +133,9 @@ def demo(
     console.print(f"building a ServiceDesk database of about {rows:,} rows ...")
     source = demo_source(space.root / "demo", rows=rows, seed=seed)
     settings = settings_of(None, set_, dashboards=demo_dashboards())
+    if not headless and not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        console.print("no terminal here: the demo goes through the checklist without screens, as with --headless")
+        headless = True
     if not headless:
         from sdetl_tui.launch import Wishes, open_wizard
 
