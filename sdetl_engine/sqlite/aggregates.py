@@ -6,8 +6,9 @@ import contextlib
 import functools
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from sdetl_engine.events import Reporter
 from sdetl_engine.processes import Processes
@@ -86,17 +87,14 @@ def _aggregate(
     connection: sqlite3.Connection, table: Table, columns: Sequence[Wanted], distinct_rows: int
 ) -> list[ColumnAggregate]:
     measures = [measures_of(c[2].kind, rendered=is_rendered(c[2], c[1])) for c in columns]
-    terms = [
-        _measure_sql(measure, column[2].kind, f"v{place}")
-        for place, column in enumerate(columns)
-        for measure in measures[place]
-        if measure is not Measure.DISTINCT
-    ]
-    values = iter(_select(connection, terms, _values_of(table, columns, ordered=False), limit=-1))
+    values: dict[int, Iterator[object]] = {}
+    for stored in (True, False):
+        places = [place for place, column in enumerate(columns) if _is_as_stored(column) is stored]
+        values |= _measured(connection, table, columns, places, measures, stored=stored)
     counted = [place for place in range(len(columns)) if Measure.DISTINCT in measures[place]]
     distinct: dict[int, int | float | str | None] = {}
     if counted:
-        source = _values_of(table, columns, ordered=True)
+        source = _values_of(table, columns, counted, ordered=True)
         query = [f"count(DISTINCT v{place} COLLATE BINARY)" for place in counted]
         found = _select(connection, query, source, limit=distinct_rows)
         distinct = {place: _value(Measure.DISTINCT, Kind.INTEGER, n) for place, n in zip(counted, found, strict=True)}
@@ -104,10 +102,39 @@ def _aggregate(
         ColumnAggregate(
             column[0],
             column[2].kind,
-            {m: distinct[p] if m is Measure.DISTINCT else _value(m, column[2].kind, next(values)) for m in measures[p]},
+            {
+                m: distinct[p] if m is Measure.DISTINCT else _value(m, column[2].kind, next(values[p]))
+                for m in measures[p]
+            },
         )
         for p, column in enumerate(columns)
     ]
+
+
+def _measured(
+    connection: sqlite3.Connection,
+    table: Table,
+    columns: Sequence[Wanted],
+    places: Sequence[int],
+    measures: Sequence[Sequence[Measure]],
+    *,
+    stored: bool,
+) -> dict[int, Iterator[object]]:
+    """What the columns at those places come to, by place, in the order of their measures without distinct values.
+
+    Values as they are stored are measured where they lie: handing them out of a subquery would copy every text.
+    """
+    if not places:
+        return {}
+    wanted = {place: [m for m in measures[place] if m is not Measure.DISTINCT] for place in places}
+    names = {place: _value_sql(columns[place]) if stored else f"v{place}" for place in places}
+    terms = [_measure_sql(m, columns[place][2].kind, names[place]) for place in places for m in wanted[place]]
+    if stored:
+        row = connection.execute(f"SELECT {', '.join(terms)} FROM {quote(table.name)} NOT INDEXED").fetchone()
+    else:
+        row = _select(connection, terms, _values_of(table, columns, places, ordered=False), limit=-1)
+    found = iter(row)
+    return {place: iter([next(found) for _ in wanted[place]]) for place in places}
 
 
 def _select(connection: sqlite3.Connection, terms: Sequence[str], source: str, *, limit: int) -> Sequence[object]:
@@ -116,8 +143,8 @@ def _select(connection: sqlite3.Connection, terms: Sequence[str], source: str, *
     return row
 
 
-def _values_of(table: Table, columns: Sequence[Wanted], *, ordered: bool) -> str:
-    inner = ", ".join(f"{_value_sql(column)} AS v{place}" for place, column in enumerate(columns))
+def _values_of(table: Table, columns: Sequence[Wanted], places: Sequence[int], *, ordered: bool) -> str:
+    inner = ", ".join(f"{_value_sql(columns[place])} AS v{place}" for place in places)
     key = row_key(table) if ordered else None
     order = f" ORDER BY {', '.join(key.terms)}" if key else ""
     return f"SELECT {inner} FROM {quote(table.name)} NOT INDEXED{order}"
@@ -142,6 +169,10 @@ def _measure_sql(measure: Measure, kind: Kind, value: str) -> str:
             raise AssertionError("distinct values are counted by themselves")
 
 
+def _is_as_stored(column: Wanted) -> bool:
+    return _value_sql(column) == f"(+{quote(column[0])})"
+
+
 def _value_sql(column: Wanted) -> str:
     """The value as it is measured: dates as microseconds since 1970, truth as 0 and 1, bytes as BLOB."""
     name, facts, target, quarantined = column
@@ -154,15 +185,23 @@ def _value_sql(column: Wanted) -> str:
     elif kind is Kind.BYTES:
         value = f"CAST({term} AS BLOB)"
     elif kind is Kind.INTEGER:
-        value = f"CAST({term} AS INTEGER)"
+        value = term if _holds_only(facts, "integers") else f"CAST({term} AS INTEGER)"
     elif kind in (Kind.DOUBLE, Kind.NUMERIC):
         texts = facts is None or facts.texts
-        value = f"sdetl_double({term})" if texts else f"CAST({term} AS REAL)"
+        in_sql = term if _holds_only(facts, "reals") else f"CAST({term} AS REAL)"
+        value = f"sdetl_double({term})" if texts else in_sql
     else:
         value = term
     if quarantined:
         return f"CASE WHEN {term} IS NOT NULL AND {fits_target_sql(target, term)} THEN {value} END"
     return value
+
+
+def _holds_only(facts: ColumnFacts | None, storage: Literal["integers", "reals"]) -> bool:
+    """True when every value is stored in that class, so that no cast would change it."""
+    if facts is None or facts.texts or facts.blobs:
+        return False
+    return facts.reals == 0 if storage == "integers" else facts.integers == 0
 
 
 def _microseconds(term: str, facts: ColumnFacts | None, *, zoned: bool) -> str:
