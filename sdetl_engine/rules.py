@@ -45,6 +45,7 @@ _PREFLIGHT = (
         "a pre-flight check warns",
         "The check's own text says what and why.",
         "Follow the fix that the check names.",
+        example="a writer holds the source while sdetl looks at it",
     ),
     Rule(
         "CHECK-UNKNOWN",
@@ -53,6 +54,7 @@ _PREFLIGHT = (
         "a pre-flight check could not be made",
         "It is not counted as passed.",
         "Make the check possible, or find out by other means.",
+        example="nobody has rehearsed a rollback on this target yet",
     ),
     Rule(
         "SOURCE-FK-VIOLATIONS",
@@ -61,11 +63,19 @@ _PREFLIGHT = (
         "the source breaks its own foreign keys",
         "SQLite does not enforce them by default; the rows are loaded and the keys are NOT VALID.",
         "Find the missing parents in the source, or live with a NOT VALID key.",
+        example="comments of a ticket that was deleted with foreign_keys off",
     ),
 )
 
 _TABLES = (
-    Rule("TABLE-EMPTY", "profile", _I, "a table holds no rows", "It is created empty."),
+    Rule(
+        "TABLE-EMPTY",
+        "profile",
+        _I,
+        "a table holds no rows",
+        "It is created empty.",
+        example="attachments, of which the export brought none",
+    ),
     Rule(
         "ROW-DUPLICATE",
         "profile",
@@ -82,6 +92,7 @@ _TABLES = (
         "a primary key is NULL in places",
         "SQLite allows it in keys that are not INTEGER; PostgreSQL does not.",
         "Agree to load the table without its primary key, or fill the keys in the source.",
+        example="two rows without a code in codes (code TEXT PRIMARY KEY)",
     ),
     Rule(
         "KEY-DUPLICATE",
@@ -90,6 +101,7 @@ _TABLES = (
         "a key occurs more than once",
         "PostgreSQL cannot build the key.",
         "Agree to load the table without that key, or remove the duplicates in the source.",
+        example="a corrupt index has let the id 4711 in twice",
     ),
     Rule(
         "KEY-COLLISION",
@@ -107,6 +119,7 @@ _TABLES = (
         "rows without the parent that a declared key names",
         "They are loaded; the foreign key is NOT VALID, so that only new rows are checked.",
         "Add the parents in the source, or live with a NOT VALID key.",
+        example="comments.ticket_id 99 names a ticket that is not there",
     ),
     Rule(
         "RELATION-ORPHANS",
@@ -184,6 +197,7 @@ _DATES = (
         "dates lie in the future",
         "More than a day past the moment of profiling; loaded as they are.",
         "Correct them in the source if they are typing errors.",
+        example="closed 2205-10-03, typed for 2025-10-03",
     ),
     Rule(
         "DATE-SENTINEL",
@@ -217,6 +231,7 @@ _TYPES = (
         "They go to the quarantine with their raw bytes.",
         "Declare a mark as missing, load the column as text, or agree to the quarantine.",
         _TYPED,
+        example="'lots' among 10,000 numbers of an INTEGER column",
     ),
     Rule(
         "TYPE-WIDENED",
@@ -226,6 +241,7 @@ _TYPES = (
         "The data does not fit the declaration, and another type holds all of it.",
         "Nothing to do, or set a type with load.types.",
         _TYPE,
+        example="12.5 in a column declared INTEGER",
     ),
     Rule(
         "TYPE-MIXED",
@@ -260,7 +276,12 @@ _TYPES = (
     ),
     Rule("LEADING-ZEROS", "profile", _I, "digits with a leading zero", "They stay text, unchanged.", example="007"),
     Rule(
-        "TEXT-CONTROL", "profile", _I, "texts hold control characters", "They are loaded unchanged and shown escaped."
+        "TEXT-CONTROL",
+        "profile",
+        _I,
+        "texts hold control characters",
+        "They are loaded unchanged and shown escaped.",
+        example="an escape sequence that somebody pasted from a terminal",
     ),
     Rule(
         "TEXT-UNLOADABLE",
@@ -270,8 +291,16 @@ _TYPES = (
         "A NUL character, bytes that are not UTF-8, or a BLOB: they go to the quarantine.",
         "Agree, or load the column's bytes with load.types.",
         (Choice.QUARANTINE, Choice.SET_TYPE, Choice.LEAVE_OUT, Choice.ACCEPT),
+        example="caf\\xe9, written in another encoding than UTF-8",
     ),
-    Rule("EMPTY-TO-NULL", "profile", _I, "empty values of a typed column become NULL", "Each is in the ledger."),
+    Rule(
+        "EMPTY-TO-NULL",
+        "profile",
+        _I,
+        "empty values of a typed column become NULL",
+        "Each is in the ledger.",
+        example="closed is '' for every open ticket",
+    ),
     Rule(
         "EMPTY-NOT-NULL",
         "profile",
@@ -280,6 +309,7 @@ _TYPES = (
         "The column is NOT NULL and its type cannot be empty.",
         "Load it as text, or fill it in the source.",
         (Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT, Choice.QUARANTINE, Choice.ACCEPT),
+        example="due DATE NOT NULL, and '' in three rows",
     ),
     Rule(
         "BREAKER-COLUMNS",
@@ -290,6 +320,7 @@ _TYPES = (
         "Declare marks as missing, load columns as text, leave them out, or fix the source.",
         _BREAKER,
         "gates.max_mismatched_columns",
+        example="4 of 20 columns hold something else than they declare; the limit is 10 %",
     ),
     Rule(
         "BREAKER-DATES",
@@ -400,6 +431,7 @@ _LATER = (
         "NULL was not allowed there.",
         "Load the column as text, or agree: what its type cannot hold stands in the quarantine.",
         (Choice.ACCEPT, Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT),
+        example="'' in a TIMESTAMP column that a foreign key refers to",
     ),
     Rule(
         "SCORE-LOW",
@@ -410,6 +442,7 @@ _LATER = (
         "Fix what the largest receipts name.",
         _SCORE,
         "gates.min_score",
+        example="73.4 after cleaning; the limit is 80",
     ),
     Rule(
         "SCORE-HALT",
@@ -420,6 +453,7 @@ _LATER = (
         "Check that this is the right file; then fix what the largest receipts name.",
         _SCORE,
         "gates.halt_score",
+        example="31.0 after cleaning; the limit is 50",
     ),
     Rule(
         "INDEX-SUGGESTED",
@@ -430,6 +464,7 @@ _LATER = (
         "Add it to load.indexes, or set load.suggested_indexes=build.",
         (Choice.ADD_INDEX, Choice.ACCEPT),
         "load.suggested_indexes",
+        example="five panels filter tickets by created",
     ),
     Rule(
         "PARTITION-SUGGESTED",
@@ -440,6 +475,7 @@ _LATER = (
         "Set load.partition for the table.",
         (Choice.PARTITION, Choice.ACCEPT),
         "load.partition_suggest_rows",
+        example="12 million timesheets, all with a day",
     ),
     Rule(
         "NOT-MIGRATED",
@@ -448,6 +484,7 @@ _LATER = (
         "something that the source declares was not migrated",
         "Each is listed with its reason in the report.",
         "Create it by hand where it is needed.",
+        example="a trigger, a full-text table, a view with group_concat()",
     ),
     Rule(
         "QUARANTINED",
@@ -457,6 +494,7 @@ _LATER = (
         "Their type cannot hold them; table, key, column, raw bytes and reason are there.",
         "Look at them there, or load the column as text.",
         (Choice.ACCEPT, Choice.LOAD_AS_TEXT),
+        example="2024-02-30 stands in the quarantine, NULL in the table",
     ),
     Rule(
         "FK-NOT-VALID",
@@ -465,6 +503,7 @@ _LATER = (
         "a foreign key is NOT VALID",
         "Old rows break it; new rows are checked.",
         "VALIDATE CONSTRAINT once the parents are there.",
+        example="comments_ticket_id_fkey, with 12 comments whose ticket is gone",
     ),
     Rule(
         "DASHBOARDS-NOT-TRIED",
@@ -473,6 +512,7 @@ _LATER = (
         "no dashboards were tried",
         "None were named.",
         "Name their folder with --dashboards.",
+        example="sdetl run without --dashboards",
     ),
     Rule(
         "PANEL-SLOW",
@@ -482,6 +522,7 @@ _LATER = (
         "It took longer than the limit.",
         "Look at the suggested indexes.",
         threshold="dashboards.slow_seconds",
+        example="'Tickets by team' took 7.2 s; the limit is 5 s",
     ),
     Rule(
         "PANEL-EMPTY",
@@ -490,6 +531,7 @@ _LATER = (
         "a dashboard panel becomes empty",
         "It shows something on the live version and nothing on the candidate.",
         "Look for the rows that it asks for in the source; agree when they are gone for good.",
+        example="'Open by team' had 12 rows and has none: the team names changed",
     ),
     Rule(
         "PANEL-CHANGED",
@@ -499,6 +541,7 @@ _LATER = (
         "Its columns are others, it changes although its tables hold the same, or much more than their rows do.",
         "Compare the panel on both versions; agree when the new answer is right.",
         threshold="dashboards.change",
+        example="'Hours this year' is four times what it was, with as many rows",
     ),
     Rule(
         "PANEL-SLOWER",
@@ -508,6 +551,7 @@ _LATER = (
         "It takes many times as long on the candidate as on the live version.",
         "Look at the suggested indexes and at those of the live version.",
         threshold="dashboards.much_slower_times",
+        example="'Backlog' took 40 ms and takes 2 s",
     ),
     Rule(
         "CUTOVER-AGREEMENT",
@@ -516,6 +560,7 @@ _LATER = (
         "the cutover wants agreement",
         "Nothing is switched before somebody agrees.",
         "Agree, or stop here: the candidate stays.",
+        example="servicedesk_v20251019_143022 is ready to become live",
     ),
     Rule(
         "CUTOVER-LOSES",
@@ -524,6 +569,7 @@ _LATER = (
         "the new version lacks objects that the live one has",
         "Tables, views or functions of the serving schema that the source does not bring; they stay in the old version.",
         "Bring them into the source, or agree.",
+        example="a view that somebody created by hand in the live schema",
     ),
     Rule(
         "CUTOVER-DEPENDENTS",
@@ -532,6 +578,7 @@ _LATER = (
         "objects of other schemas stay with the old version",
         "Views and foreign keys are bound to tables, not to names.",
         "Recreate them after the cutover, or agree.",
+        example="reporting.monthly reads servicedesk.tickets",
     ),
 )
 

@@ -27,6 +27,7 @@ from sdetl_engine.values.schema import Schema
 
 _OLDEST_SQLITE = (3, 38, 0)
 _DRILL_AGE = timedelta(days=92)
+_FOREIGN_KEYS = "foreign keys"
 _NOTHING = "nothing: the source untouched, the target unchanged"
 
 
@@ -247,11 +248,11 @@ def _check_content(path: Path, run: Deployment, checks: list[Check], reporter: R
         sound = Check("integrity_check", Verdict.FAILED, messages[0], "ok", fix)
     checks.append(sound)
     orphans = {table: count for table, count in broken.items() if count}
-    keys = Check("foreign keys", Verdict.PASSED, "no violation")
+    keys = Check(_FOREIGN_KEYS, Verdict.PASSED, "no violation")
     if orphans:
         listed = ", ".join(f"{table}: {count}" for table, count in orphans.items())
         keys = Check(
-            "foreign keys", Verdict.WARNING, f"rows without a parent: {listed}", "none", "they are loaded, NOT VALID"
+            _FOREIGN_KEYS, Verdict.WARNING, f"rows without a parent: {listed}", "none", "they are loaded, NOT VALID"
         )
     checks.append(keys)
     if not schema.tables:
@@ -276,6 +277,8 @@ def _refuse(checks: list[Check], reporter: Reporter, error: type[EnvironmentFail
 
 def _finding(check: Check) -> Finding:
     rule = "CHECK-WARNING" if check.verdict is Verdict.WARNING else "CHECK-UNKNOWN"
+    if check.name == _FOREIGN_KEYS:
+        rule = "SOURCE-FK-VIOLATIONS"
     return Finding(
         rule,
         Severity.WARNING,
