@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sdetl_tui.glyphs import Glyphs
 
 _NARROWEST = 6
+_LEAST_SPARE = 20
+"""A spare column is left out rather than shown narrower than this."""
 PAGE = 200
 """Rows in the widget at a time: a page settles in well under a tenth of a second."""
 _LONGEST_CELL = 160
@@ -177,9 +179,10 @@ def _shared(columns: Sequence[Column], rows: Sequence[Row], room: int) -> dict[i
     """Width by column.  As wide as their content; where that is more than there is room for, spare columns go, the last
     first, and then the widest give way."""
     widths = {i: _natural(column, [row.cells[i] for row in rows]) for i, column in enumerate(columns)}
+    least = {i: min(width, _LEAST_SPARE) if columns[i].spare else width for i, width in widths.items()}
     for i in reversed(range(len(columns))):
-        if columns[i].spare and sum(widths.values()) > _free(room, len(widths)):
-            del widths[i]
+        if columns[i].spare and sum(least.values()) > _free(room, len(least)):
+            del widths[i], least[i]
     while sum(widths.values()) > _free(room, len(widths)) and max(widths.values()) > _NARROWEST:
         over = sum(widths.values()) - _free(room, len(widths))
         widest = max(widths.values())
