@@ -49,6 +49,10 @@ class SwitchedBack(Protocol):
     def rto_seconds(self) -> float:
         """From the order to rows read back under the serving name."""
 
+    @property
+    def attempts(self) -> int:
+        """How often it was tried: each time readers were in the way, it yielded."""
+
 
 class RollBack(Protocol):
     """Make the version live again that was live before the present one."""

@@ -206,7 +206,8 @@ def _roll_back(drilled: _Rehearsal, readers: Readers, name: str, to: str, *, cou
         _expect_content(drilled, to)
         if count:
             drilled.rto_seconds = max(drilled.rto_seconds or 0.0, done.rto_seconds)
-        note.detail = f"{to} live again in {done.rto_seconds:.3f} s, every digest as when it went live"
+        tried = f" (attempt {done.attempts}: readers were in the way)" if done.attempts > 1 else ""
+        note.detail = f"{to} live again in {done.rto_seconds:.3f} s{tried}, every digest as when it went live"
 
 
 def _restore(drilled: _Rehearsal, readers: Readers, run_id: str, dumped: str) -> str:

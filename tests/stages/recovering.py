@@ -1,23 +1,18 @@
-"""A target with two versions, and the backup that the second run took of the first."""
+"""A target with two versions, and the backup that the second run took of the first; see ``conftest``."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 
 from sdetl_engine import FoundBackup, Workspace, find_backup
-from tests.conftest import make_sqlite
-from tests.migrating import TICKETS, migrate
-
-MakeSource = Callable[[str], Path]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Desk:
-    """``first`` holds 533 comments and stands in the dump; ``second`` holds 400 and is live."""
+    """``second`` is live; the backup of its run, ``run_id``, holds a dump of ``first``."""
 
     workspace: Workspace
     database: str
@@ -47,12 +42,3 @@ class Desk:
         """One statement, committed."""
         with psycopg.connect(self.database) as connection:
             connection.execute(statement.encode())
-
-
-def desk(folder: Path, database: str) -> Desk:
-    """Two runs into the database."""
-    first = migrate(make_sqlite(folder / "first.db", TICKETS), database, folder / "w")
-    script = TICKETS + "DELETE FROM comments WHERE id % 2 = 1;"
-    second = migrate(make_sqlite(folder / "second.db", script), database, folder / "w")
-    one, two = first.runner.deployment, second.runner.deployment
-    return Desk(Workspace(folder / "w"), database, one.version, two.version, two.run_id)

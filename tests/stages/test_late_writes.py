@@ -28,20 +28,6 @@ from tests.migrating import TICKETS, migrate
 from tests.stages.recovering import Desk
 from tests.test_cli import sdetl
 
-NOTES = """
-CREATE TABLE notes (body TEXT, at TIMESTAMP);
-INSERT INTO notes SELECT 'note ' || (id % 7), created FROM tickets WHERE id % 50 <> 0 AND id < 100;
-"""
-
-
-@pytest.fixture
-def twice(tmp_path: Path, database: str) -> Desk:
-    """Two versions of the same source, with a table that has no key."""
-    source = make_sqlite(tmp_path / "source.db", TICKETS + NOTES)
-    first = migrate(source, database, tmp_path / "w").runner.deployment
-    second = migrate(source, database, tmp_path / "w").runner.deployment
-    return Desk(Workspace(tmp_path / "w"), database, first.version, second.version, second.run_id)
-
 
 def look(at: Desk) -> LateWrites:
     settings = load_settings()

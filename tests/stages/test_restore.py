@@ -25,13 +25,8 @@ from sdetl_engine import (
     rollback,
 )
 from tests.migrating import rows_of, schemas_of
-from tests.stages.recovering import Desk, desk
+from tests.stages.recovering import Desk
 from tests.test_cli import sdetl, started
-
-
-@pytest.fixture
-def two_versions(tmp_path: Path, database: str) -> Desk:
-    return desk(tmp_path, database)
 
 
 def restore(at: Desk, name: str | None = None, reporter: SilentReporter | None = None) -> RestoreResult:

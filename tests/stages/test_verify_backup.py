@@ -18,13 +18,8 @@ from sdetl_engine import (
     open_session,
     verify_backup,
 )
-from tests.stages.recovering import Desk, desk
+from tests.stages.recovering import Desk
 from tests.test_cli import sdetl
-
-
-@pytest.fixture
-def two_versions(tmp_path: Path, database: str) -> Desk:
-    return desk(tmp_path, database)
 
 
 def verify(at: Desk, named: str | None = None) -> VerifiedBackup:
