@@ -27,6 +27,7 @@ from sdetl_engine.postgres.carry import Carried
 from sdetl_engine.postgres.carry.belongings import Belongings, give
 from sdetl_engine.postgres.carry.bound import Bound, read_bound
 from sdetl_engine.postgres.carry.changes import Changes
+from sdetl_engine.postgres.carry.grants import Rights
 from sdetl_engine.postgres.carry.publications import withdraw
 from sdetl_engine.postgres.carry.readers import readings, try_reading
 from sdetl_engine.postgres.carry.rebinding import Rebinding, cannot_carry
@@ -72,6 +73,10 @@ class Switched:
 
 class _TryAgain(Exception):
     """This attempt was refused; the reason names who is in the way."""
+
+
+class _StartOver(Exception):
+    """What was prepared is out of date; the reason says why."""
 
 
 def rehearse_switch(
@@ -144,11 +149,13 @@ class _Switch:
                 try:
                     prepared = _Prepared(self._connection, self._order, self._settings)
                     prepared.begin()
-                    return self._try_for_locks(prepared, before_commit)
-                except _REFUSED:
+                    xid = self._announce(before_commit)
+                    return self._try_for_locks(prepared, xid)
+                except (*_REFUSED, _StartOver) as refused:
                     self._connection.rollback()
-                    self._pause(who_blocks(self._connection, self._order.serving_schema, ()))
+                    blocker = who_blocks(self._connection, self._order.serving_schema, ())
                     self._connection.rollback()
+                    self._pause(str(refused) if isinstance(refused, _StartOver) else blocker)
         except psycopg.Error as error:
             if self._connection.closed:
                 raise _not_made(self._order) from None
@@ -167,10 +174,11 @@ class _Switch:
             self._connection.execute("SAVEPOINT sdetl_locks")
             while True:
                 try:
+                    prepared.refuse_old_snapshots()
                     prepared.complete()
                 except (*_REFUSED, _TryAgain) as refused:
                     self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
-                    self._pause(str(refused) or who_blocks(self._connection, prepared.previous or "", prepared.bound))
+                    self._pause(self._reason(refused, prepared))
                     continue
                 return prepared.script(), prepared.previous
         except psycopg.Error as error:
@@ -178,21 +186,19 @@ class _Switch:
                 raise _not_made(self._order) from None
             raise statement_error(error, f"rehearsing the switch to version {self._order.to_version}") from None
 
-    def _try_for_locks(self, prepared: _Prepared, before_commit: Callable[[str], None]) -> Switched:
+    def _try_for_locks(self, prepared: _Prepared, xid: str) -> Switched:
         self._connection.execute("SAVEPOINT sdetl_locks")
         while True:
             locked_at = time.monotonic()
             try:
+                prepared.refuse_old_snapshots()
+                locked_at = time.monotonic()
                 prepared.complete()
             except (*_REFUSED, _TryAgain) as refused:
                 self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
-                self._pause(
-                    str(refused)
-                    if isinstance(refused, _TryAgain)
-                    else who_blocks(self._connection, prepared.previous or "", prepared.bound)
-                )
+                self._pause(self._reason(refused, prepared))
                 continue
-            self._commit(before_commit)
+            self._commit(xid)
             now = time.monotonic()
             return Switched(
                 prepared.previous,
@@ -203,11 +209,19 @@ class _Switch:
                 prepared.carried,
             )
 
-    def _commit(self, before_commit: Callable[[str], None]) -> None:
+    def _reason(self, refused: Exception, prepared: _Prepared) -> str:
+        if isinstance(refused, _TryAgain):
+            return str(refused)
+        return who_blocks(self._connection, prepared.previous or "", prepared.bound)
+
+    def _announce(self, before_commit: Callable[[str], None]) -> str:
+        """The transaction's id, written down before anybody waits."""
         row = self._connection.execute("SELECT pg_current_xact_id()::text").fetchone()
         assert row is not None
-        xid = str(row[0])
-        before_commit(xid)
+        before_commit(str(row[0]))
+        return str(row[0])
+
+    def _commit(self, xid: str) -> None:
         try:
             self._connection.commit()
         except psycopg.OperationalError:
@@ -245,7 +259,7 @@ class _Prepared:
         return self._rebinding.bound if self._rebinding is not None else ()
 
     def begin(self) -> None:
-        """Look, rename, give; nobody but this transaction sees it."""
+        """Look, rename, give, compare, try the readers, enter into the registry; only this transaction sees it."""
         connection, order = self._connection, self._order
         connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self._settings.lock_timeout_ms}ms"])
         # Were sdetl stopped while it holds the locks, the server itself must let the readers go.
@@ -254,7 +268,8 @@ class _Prepared:
         connection.execute("SET LOCAL search_path = ''")
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('sdetl switch', 0))")
         live, has_schema = _check_order(connection, order)
-        _lock(connection.execute, _tables_of(connection, order.to_version), "SHARE")
+        for statement in _locking(_tables_of(connection, order.to_version), "SHARE"):
+            connection.execute(statement)
         if order.guard is not None:
             order.guard(connection, order.to_version)
         # The owners of materialized views compute them under their own policies.
@@ -271,7 +286,18 @@ class _Prepared:
             self._wanted = give(self._changes, self._before, to_new=order.action != "rollback")
             self._rebinding = Rebinding(self._changes, order.serving_schema, bound)
             self._rebinding.prepare()
+            self._refuse_different(self._wanted.differences(Belongings.read(connection, order.serving_schema)))
+            self._try_readers([self._wanted.rights])
             self.carried = _carried(self._before, self._wanted, bound)
+        for statement in registry.entries_of_switch(
+            order.action,
+            serving_schema=order.serving_schema,
+            from_version=self.previous,
+            to_version=order.to_version,
+            who=order.who,
+            run_id=order.run_id,
+        ):
+            self._changes.run(statement)
         self._begun = len(self._changes.statements)
 
     def script(self) -> str:
@@ -285,30 +311,34 @@ class _Prepared:
         return "\n".join([*head, *(f"{statement.rstrip(';')};" for statement in self._changes.statements), "COMMIT;\n"])
 
     def complete(self) -> None:
-        """Lock, put up what is bound, compare, try the readers, enter into the registry.
+        """Lock, and put up what is bound to the tables.
 
-        Raises _TryAgain or what PostgreSQL raises for a lock, and TargetError when the version must not go live.
+        Raises what PostgreSQL raises for a lock, _StartOver, and TargetError when the version must not go live.
         """
-        connection, order = self._connection, self._order
+        connection = self._connection
         del self._changes.statements[self._begun :]
-        self._refuse_old_snapshots()
-        if self._rebinding is not None and self._before is not None and self._wanted is not None:
-            self._rebinding.take_down()
-            _lock(self._changes.run, _tables_of(connection, self.previous or ""), "ACCESS EXCLUSIVE")
-            failures = self._rebinding.put_up()
-            if failures:
-                raise cannot_carry(failures, order.serving_schema)
-            self._compare(self._before, self._wanted, self._rebinding.bound)
-            self._try_readers(self._wanted, self._rebinding.bound)
-        for entry in registry.entries_of_switch(
-            order.action,
-            serving_schema=order.serving_schema,
-            from_version=self.previous,
-            to_version=order.to_version,
-            who=order.who,
-            run_id=order.run_id,
-        ):
-            self._changes.run(entry)
+        if self._rebinding is None or self._before is None or self.previous is None:
+            return
+        self._rebinding.take_down(_locking(_tables_of(connection, self.previous), "ACCESS EXCLUSIVE"))
+        if not self._before.is_still(connection, self.previous):
+            raise _StartOver(f"somebody changed grants in {self._order.serving_schema} meanwhile")
+        if self._rebinding.bound:
+            self._put_up(self._rebinding)
+
+    def refuse_old_snapshots(self) -> None:
+        """A REPEATABLE READ session older than the load would see the new version empty.  Raises _TryAgain."""
+        reader = oldest_snapshot(self._connection, self._order.to_version)
+        if reader is not None:
+            raise _TryAgain(f"{reader} reads from a moment before the load and would see the new version empty")
+
+    def _put_up(self, rebinding: Rebinding) -> None:
+        """Everything that is bound, compared with what it was, and tried as its readers."""
+        failures = rebinding.put_up()
+        if failures:
+            raise cannot_carry(failures, self._order.serving_schema)
+        put_up = {str(b): b.hangs_on_it() for b in read_bound(self._connection, self._order.serving_schema)}
+        self._refuse_different([str(b) for b in rebinding.bound if put_up.get(str(b)) != b.hangs_on_it()])
+        self._try_readers([b.rights for b in rebinding.bound])
 
     def _rename(self, live: registry.Version | None, has_schema: bool) -> None:
         order = self._order
@@ -322,19 +352,8 @@ class _Prepared:
             self._changes.run(_renaming(order.serving_schema, self.previous))
         self._changes.run(_renaming(order.to_version, order.serving_schema))
 
-    def _refuse_old_snapshots(self) -> None:
-        """A REPEATABLE READ session older than the load would see the new version empty."""
-        reader = oldest_snapshot(self._connection, self._order.to_version)
-        if reader is not None:
-            raise _TryAgain(f"{reader} reads from a moment before the load and would see the new version empty")
-
-    def _compare(self, before: Belongings, wanted: Belongings, bound: Sequence[Bound]) -> None:
-        """Both sides, read again: what was given is there, and nobody has changed what it was taken from meanwhile."""
-        connection, serving = self._connection, self._order.serving_schema
-        here = Belongings.read(connection, serving)
-        different = list(wanted.differences(here))
-        put_up = {str(b): b.hangs_on_it() for b in read_bound(connection, serving)}
-        different += [str(b) for b in bound if put_up.get(str(b)) != b.hangs_on_it()]
+    def _refuse_different(self, different: Sequence[str]) -> None:
+        serving = self._order.serving_schema
         if different:
             raise TargetError(
                 f"version {self._order.to_version} does not have all that {serving} has: "
@@ -345,12 +364,9 @@ class _Prepared:
                 "with --resume",
                 kind="not-carried",
             )
-        assert self.previous is not None
-        if not before.is_still(Belongings.read(connection, self.previous)):
-            raise _TryAgain(f"somebody changed grants in {serving} meanwhile")
 
-    def _try_readers(self, wanted: Belongings, bound: Sequence[Bound]) -> None:
-        for reading in readings([wanted.rights, *(b.rights for b in bound)]):
+    def _try_readers(self, rights: Sequence[Rights]) -> None:
+        for reading in readings(rights):
             tried = try_reading(self._connection, reading, rows=0)
             if tried.error is not None:
                 raise TargetError(
@@ -414,11 +430,11 @@ def _tables_of(connection: psycopg.Connection[Any], schema: str) -> list[sql.Ide
     return [sql.Identifier(schema, name) for (name,) in rows]
 
 
-def _lock(run: Callable[[sql.Composed], object], relations: Sequence[sql.Identifier], mode: LiteralString) -> None:
-    """In the order given, which is the same for everybody."""
-    if relations:
-        names = sql.SQL(", ").join(relations)
-        run(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode)))
+def _locking(relations: Sequence[sql.Identifier], mode: LiteralString) -> list[sql.Composed]:
+    """The statement that locks them, in the order given, which is the same for everybody; none where there are none."""
+    if not relations:
+        return []
+    return [sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.SQL(", ").join(relations), sql.SQL(mode))]
 
 
 def rename_schema(connection: psycopg.Connection[Any], name: str, to: str) -> None:

@@ -25,6 +25,8 @@ class Belongings:
     """What belongs to one schema, as it is.  ``objects``: (name, column) of all that is in it."""
 
     schema: str
+    relations: tuple[int, ...]
+    """Their oids, which stay when the schema is renamed."""
     objects: frozenset[tuple[str, str]]
     owners: grants.Owners
     rights: grants.Rights
@@ -51,6 +53,7 @@ class Belongings:
         relations = [oid for oid, kind, _, _ in rows if kind in tuple("rpvmSf")]
         return cls(
             schema=schema,
+            relations=tuple(relations),
             objects=frozenset((name, column) for _, _, name, column in rows),
             owners=grants.read_owners(connection, schema, relations),
             rights=grants.read_rights(connection, schemas=[schema], relations=relations),
@@ -81,12 +84,11 @@ class Belongings:
         named = {(t.name, t.column) for t in granted} | {(p.table, "") for p in self.published}
         return tuple(".".join(filter(None, one)) for one in sorted(named - other.objects - {("", "")}))
 
-    def is_still(self, elsewhere: Belongings) -> bool:
-        """True when the schema, which bears another name by now, has the owners and grants that it had."""
-        return all(
-            _renamed(mine, elsewhere.schema) == dict(its)
-            for mine, its in ((self.rights, elsewhere.rights), (self.owners, elsewhere.owners))
-        )
+    def is_still(self, connection: psycopg.Connection[Any], schema: str) -> bool:
+        """True when the schema, which bears the name ``schema`` by now, has the owners and grants that it had."""
+        rights = grants.read_rights(connection, schemas=[schema], relations=self.relations)
+        owners = grants.read_owners(connection, schema, self.relations)
+        return _renamed(self.rights, schema) == dict(rights) and _renamed(self.owners, schema) == dict(owners)
 
     def differences(self, other: Belongings) -> tuple[str, ...]:
         """Where ``other`` is not just like this, one phrase each; what only ``other`` has may be as it is."""

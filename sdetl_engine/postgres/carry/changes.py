@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -22,6 +22,12 @@ class Changes:
         """Execute and keep.  Raises what PostgreSQL raises; a refused statement is not kept."""
         self.connection.execute(sql.Composed([statement]))
         self.statements.append(statement.as_string(self.connection))
+
+    def run_at_once(self, statements: Sequence[sql.Composed]) -> None:
+        """Execute several in one message to the server, so that nothing comes between them; all or none."""
+        if statements:
+            self.connection.execute(sql.SQL("; ").join(statements))
+            self.statements += [statement.as_string(self.connection) for statement in statements]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

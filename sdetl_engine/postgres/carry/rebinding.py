@@ -64,17 +64,19 @@ class Rebinding:
             if self._attempt(bound, functools.partial(self._build, bound, _passing_name(bound))) is None:
                 self._ready.add(bound.node)
 
-    def take_down(self) -> None:
-        """Drop them, those that rest on others first, which is the order in which readers lock them.
+    def take_down(self, locking: Sequence[sql.Composed]) -> None:
+        """Lock and drop them, those that rest on others first, right after ``locking`` and in the same message.
 
-        Raises TargetError naming what rests on one of them.
+        Readers hold some of these locks while they wait for others: the less time between ours, the fewer of them stand
+        in between.  Raises TargetError naming what rests on one of them.
         """
-        for bound in reversed(self.bound):
-            try:
-                self._changes.run(sql.SQL("DROP {}").format(self._present_name(bound)))
-            except psycopg.errors.DependentObjectsStillExist as error:
-                why = error.diag.message_detail or "other objects depend on it"
-                raise cannot_carry([Impossible(bound, why)], self._serving) from None
+        drops = [sql.SQL("DROP {}").format(self._present_name(bound)) for bound in reversed(self.bound)]
+        try:
+            self._changes.run_at_once([*locking, *drops])
+        except psycopg.errors.DependentObjectsStillExist as error:
+            why = error.diag.message_detail or "something else rests on them"
+            resting = [Impossible(bound, why) for bound in self.bound if f"{bound.schema}.{bound.name}" in why]
+            raise cannot_carry(resting or [Impossible(self.bound[0], why)], self._serving) from None
 
     def put_up(self) -> list[Impossible]:
         """Create them all again with what hangs on them; those that cannot be are returned with the reason."""
