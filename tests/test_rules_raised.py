@@ -18,6 +18,7 @@ from tests import hazards
 from tests.conftest import Server, make_sqlite
 from tests.migrating import TICKETS, dashboard, migrate
 from tests.profiling import measured
+from tests.test_cli import sdetl
 from tests.test_hazards import LET_THROUGH
 from tests.test_twins import second_quarter
 
@@ -198,3 +199,11 @@ def test_a_rule_is_not_raised_where_it_does_not(scene: Callable[[str], Codes], c
 @pytest.mark.parametrize("code", RULES)
 def test_a_rule_has_an_example(code: str) -> None:
     assert RULES[code].example
+
+
+def test_one_rule_is_explained_with_an_example(tmp_path: Path) -> None:
+    told = sdetl("rules", "drift-type", workspace=tmp_path)
+    assert told.returncode == 0
+    assert RULES["DRIFT-TYPE"].meaning in told.stdout
+    assert RULES["DRIFT-TYPE"].example in told.stdout
+    assert "set-type" in told.stdout
