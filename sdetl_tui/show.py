@@ -85,7 +85,9 @@ def versions(found: Sequence[Any], *, as_json: bool) -> None:
         emit_json({"versions": [jsonable(dataclasses.asdict(v)) for v in found]})
         return
     table = new_table("version", "status", "live since", "rows", "score", "source MD5", "loaded by", "note")
+    ways_back = {version.previous for version in found if version.status == "live"}
     for version in found:
+        notes = ["a rollback goes back to this one"] if version.version in ways_back else []
         table.add_row(
             literal(version.version),
             version.status.upper() if version.status == "live" else version.status,
@@ -94,7 +96,7 @@ def versions(found: Sequence[Any], *, as_json: bool) -> None:
             f"{version.score:.1f}" if version.score is not None else "",
             version.source_md5 or "",
             literal(version.created_by),
-            literal(version.note or ""),
+            literal("; ".join([*notes, *([version.note] if version.note else [])])),
         )
     emit(table if found else "no versions in this target yet")
 

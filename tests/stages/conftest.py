@@ -20,6 +20,7 @@ from tests.stages.recovering import Desk
 
 NOTES = """
 CREATE TABLE notes (body TEXT, at TIMESTAMP);
+INSERT INTO notes VALUES (NULL, '2025-01-01 00:00:00');
 INSERT INTO notes SELECT 'note ' || (id % 7), created FROM tickets WHERE id % 50 <> 0 AND id < 100;
 """
 

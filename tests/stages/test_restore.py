@@ -171,6 +171,8 @@ def test_restore_on_the_command_line(two_versions: Desk) -> None:
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["previous_version"] == two_versions.second
+    listed = sdetl("versions", "--target", two_versions.database, workspace=space).stdout.splitlines()
+    assert [line.split()[0] for line in listed if "a rollback goes back to this one" in line] == [two_versions.second]
     assert document["rollback_command"].startswith("sdetl rollback --target")
     assert rows_of(two_versions.database, "comments") == 533
 
