@@ -153,15 +153,13 @@ class _TableDiffing:
         if not plan.columns:
             return self._absent("none of its columns can be compared")
         if sampling is None or self._planned.rows <= sampling.rows:
-            rows = self._compare(plan, table, None)
+            rows = self._compare(plan, table, ())
             return self._result(rows.expected, rows.actual)
         if key_column(plan) is None or plan.partition is not None:
             return dataclasses.replace(self._result(0, 0), whole=False, skipped="a large table without an integer key")
-        expected = actual = 0
-        for span in self._spans(table, sampling):
-            rows = self._compare(plan, table, span)
-            expected, actual = expected + rows.expected, actual + rows.actual
-        return dataclasses.replace(self._result(expected, actual), whole=False)
+        spans = tuple(self._spans(table, sampling))
+        rows = self._compare(plan, table, spans) if spans else ComparedRows(0, 0)
+        return dataclasses.replace(self._result(rows.expected, rows.actual), whole=False)
 
     def _result(self, expected: int, actual: int) -> TableDiff:
         found = {str(kind): count for kind, count in self._log.of(self._planned.name).items()}
@@ -196,26 +194,29 @@ class _TableDiffing:
     def _schema_difference(self, column: str, note: str) -> None:
         self._log.add(Difference(DifferenceKind.SCHEMA, self._planned.name, column=column, note=note))
 
-    def _compare(self, plan: TablePlan, table: Table, span: Span | None) -> ComparedRows:
-        faults = self._equation.show(self._rewritings[table.name], span)
+    def _compare(self, plan: TablePlan, table: Table, spans: Sequence[Span]) -> ComparedRows:
+        faults = self._equation.show(self._rewritings[table.name], spans)
         for fault in faults:
             self._log.add(_ledger_difference(self._planned.name, fault))
         measured = self._basis.as_measured and not faults and self._has_all_lines(table)
         if measured:
             try:
-                return self._compare_as(plan, span)
+                return self._compare_as(plan, spans)
             except Unshapeable:
                 pass
-        return self._compare_as(_unmeasured(plan), span)
+        return self._compare_as(_unmeasured(plan), spans)
 
-    def _compare_as(self, plan: TablePlan, span: Span | None) -> ComparedRows:
+    def _compare_as(self, plan: TablePlan, spans: Sequence[Span]) -> ComparedRows:
         source = self._equation.connection
-        rows = compare_rows(
-            source, self._connection, self._schema_name, plan, self._log.add, reporter=self._reporter, span=span
-        )
-        if span is None:
+        compared = [
+            compare_rows(
+                source, self._connection, self._schema_name, plan, self._log.add, reporter=self._reporter, span=span
+            )
+            for span in (spans or (None,))
+        ]
+        if not spans:
             compare_quarantine(source, self._connection, self._version, plan, self._log.add)
-        return rows
+        return ComparedRows(sum(c.expected for c in compared), sum(c.actual for c in compared))
 
     def _has_all_lines(self, table: Table) -> bool:
         """True when the ledger has as many lines for the table as were written."""

@@ -88,10 +88,10 @@ class Equation:
             counted.setdefault(_text(table), {})[_text(column)] = count
         return counted
 
-    def show(self, planned: TableRewriting, span: Span | None = None) -> list[Fault]:
+    def show(self, planned: TableRewriting, spans: Sequence[Span] = ()) -> list[Fault]:
         """Let the table be read as the ledger changes it; returns the lines that do not hold, at most a thousand.
 
-        With ``span`` only the lines of those rows are looked at.
+        With ``spans`` only the lines of those rows are looked at.
         """
         table, key = planned.table, row_key(planned.table)
         self._unshow(table)
@@ -100,10 +100,10 @@ class Equation:
             return []
         known = [c.name for c in table.columns if c.name in lines and c.generated is None]
         if key is None or not known:
-            return self._unheld(table, span, key)
-        self._find_cells(table, key, known, span)
-        faults = self._unheld(table, span, key)
-        faults += self._unexplained(planned, known, span, key)
+            return self._unheld(table, spans, key)
+        self._find_cells(table, key, known, spans)
+        faults = self._unheld(table, spans, key)
+        faults += self._unexplained(planned, known, spans, key)
         self._shadow(table, key, known)
         return faults[:1000]
 
@@ -115,7 +115,7 @@ class Equation:
             self.connection.execute(f"DROP {_text(kind)} temp.{quote(table.name)}")
         self.connection.execute("DROP TABLE IF EXISTS temp.sdetl_cells")
 
-    def _find_cells(self, table: Table, key: RowKey, columns: Sequence[str], span: Span | None) -> None:
+    def _find_cells(self, table: Table, key: RowKey, columns: Sequence[str], spans: Sequence[Span]) -> None:
         """The lines whose cell holds what the line says it held."""
         connection = self.connection
         connection.execute("CREATE TEMP TABLE sdetl_cells(row, place, after, line)")
@@ -124,7 +124,7 @@ class Equation:
         name = quote(table.name)
         picked = (
             f'SELECT id, row_key, before, after, CASE "column" {place} END AS place, {_rowid_of(table)} AS r'
-            f' FROM ledger.ledger WHERE "table" = ? AND {_within(table, span)}'
+            f' FROM ledger.ledger WHERE "table" = ? AND {_within(table, spans)}'
         )
         if _by_rowid(table):
             row, joined = f"s.{key.terms[0]}", f"main.{name} AS s ON s.{key.terms[0]} = l.r"
@@ -145,16 +145,16 @@ class Equation:
             (table.name,) if _by_rowid(table) else (),
         )
 
-    def _unheld(self, table: Table, span: Span | None, key: RowKey | None) -> list[Fault]:
+    def _unheld(self, table: Table, spans: Sequence[Span], key: RowKey | None) -> list[Fault]:
         held = "id NOT IN (SELECT line FROM temp.sdetl_cells)" if key is not None and self._has_cells() else "TRUE"
-        return self._faults(table, f"{held} AND {_within(table, span)}", "the source holds no such cell")
+        return self._faults(table, f"{held} AND {_within(table, spans)}", "the source holds no such cell")
 
     def _has_cells(self) -> bool:
         query = "SELECT 1 FROM temp.sqlite_master WHERE name = 'sdetl_cells'"
         return self.connection.execute(query).fetchone() is not None
 
     def _unexplained(
-        self, planned: TableRewriting, columns: Sequence[str], span: Span | None, key: RowKey
+        self, planned: TableRewriting, columns: Sequence[str], spans: Sequence[Span], key: RowKey
     ) -> list[Fault]:
         """Lines whose new value is not what the column's rules make of the old one."""
         active = {column.column: column for column in planned.active}
@@ -163,7 +163,7 @@ class Equation:
             after = rewriting.cleaned(active[name].rules, "before") if name in active else "before"
             condition = f'"column" = {_literal(name)} AND after IS NOT ({after}) COLLATE BINARY'
             faults += self._faults(
-                planned.table, f"{condition} AND {_within(planned.table, span)}", "no rule makes that of the old value"
+                planned.table, f"{condition} AND {_within(planned.table, spans)}", "no rule makes that of the old value"
             )
         return faults
 
@@ -225,10 +225,10 @@ def _rowid_of(table: Table) -> str:
     return "CAST(trim(row_key, '[]') AS INTEGER)"
 
 
-def _within(table: Table, span: Span | None) -> str:
-    if span is None or not _by_rowid(table):
+def _within(table: Table, spans: Sequence[Span]) -> str:
+    if not spans or not _by_rowid(table):
         return "TRUE"
-    return f"{_rowid_of(table)} BETWEEN {span.low} AND {span.high}"
+    return "(" + " OR ".join(f"{_rowid_of(table)} BETWEEN {span.low} AND {span.high}" for span in spans) + ")"
 
 
 def _literal(text: str) -> str:
