@@ -140,7 +140,6 @@ class _Switch:
         self._order, self._settings, self._reporter = order, settings, reporter
         self._began = time.monotonic()
         self._attempts = 0
-        self._xid: str | None = None
 
     def run(self, before_commit: Callable[[str], None]) -> Switched:
         """Prepare once, then try for the locks; all over again when the first part itself was refused a lock."""
