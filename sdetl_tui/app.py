@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,14 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.theme import Theme
 
 import sdetl_engine as engine
 from sdetl_engine import (
     Choice,
     Decision,
     ExitCode,
-    Fault,
     SdetlError,
     Stage,
     Status,
@@ -42,52 +39,23 @@ from sdetl_tui.screens.start import StartScreen
 from sdetl_tui.screens.summary import SummaryScreen
 from sdetl_tui.screens.types import TypesScreen
 from sdetl_tui.screens.versions import RollbackScreen, VersionsScreen
+from sdetl_tui.session import Drilled
+from sdetl_tui.session import Form as Form
+from sdetl_tui.session import Session as Session
 from sdetl_tui.terminal import leave_word
 from sdetl_tui.text import written
+from sdetl_tui.themes import THEMES, themes
 from sdetl_tui.views.findings import Filter, Which
 from sdetl_tui.wizard import EFFECT, STAGE_OF, Deed, Guard, Place, exit_code, home, run_on_until, unreachable
 
 if TYPE_CHECKING:
     from sdetl_engine import (
-        DrillResult,
         LateWrites,
         Settings,
         TargetSession,
     )
-    from sdetl_tui.bridge import Bridge, Job
-    from sdetl_tui.terminal import Terminal
+    from sdetl_tui.bridge import Job
     from sdetl_tui.wizard import Action
-
-_THEMES = {"dark": "sdetl-dark", "light": "sdetl-light", "contrast": "sdetl-contrast", "ansi": "ansi-dark"}
-
-
-@dataclasses.dataclass(slots=True)
-class Form:
-    """The answers on the start screen, as typed."""
-
-    source: str = ""
-    target: str = ""
-    plan: str = ""
-
-
-@dataclasses.dataclass(slots=True)
-class Drilled:
-    """The drill of this session: what it breaks, and what came of the last one."""
-
-    faults: tuple[Fault, ...] = tuple(Fault)
-    result: DrillResult | None = None
-    error: SdetlError | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Session:
-    """What the command line says about this session."""
-
-    bridge: Bridge
-    terminal: Terminal
-    form: Form
-    settings: Callable[[Path | None], Settings]
-    """Settings of a plan, with environment and options on top."""
 
 
 class SdetlApp(App[int]):
@@ -135,9 +103,9 @@ class SdetlApp(App[int]):
         self._followed: Stage | None = None
         self._ending: ExitCode | None = None
         self.set_class(session.terminal.ascii, "ascii")
-        for theme in _themes():
+        for theme in themes():
             self.register_theme(theme)
-        self.theme = _THEMES[session.terminal.theme]
+        self.theme = THEMES[session.terminal.theme]
 
     # what the frame shows
 
@@ -605,7 +573,7 @@ class SdetlApp(App[int]):
             yield SystemCommand(f"Go to {place}", "", lambda place=place: self.go(place))
         yield SystemCommand("Help", "this place, and the keys", self.action_help)
         yield SystemCommand("Log", "open or close it", self.action_log)
-        for name, theme in _THEMES.items():
+        for name, theme in THEMES.items():
             yield SystemCommand(f"Theme {name}", "", lambda theme=theme: setattr(self, "theme", theme))
         yield SystemCommand("Quit", "asks while work runs", self.action_leave)
 
@@ -654,49 +622,3 @@ class SdetlApp(App[int]):
         if error is not None:
             words.insert(0, error.message)
         return tuple(written(line(text)) for text in words if text)
-
-
-def _themes() -> tuple[Theme, ...]:
-    dark = Theme(
-        name="sdetl-dark",
-        primary="#2f6f9f",
-        secondary="#6c8ebf",
-        accent="#4fb3d9",
-        warning="#e0b040",
-        error="#e06c60",
-        success="#5fbf8f",
-        foreground="#d8dee9",
-        background="#12161c",
-        surface="#1b212a",
-        panel="#232b36",
-        dark=True,
-    )
-    light = Theme(
-        name="sdetl-light",
-        primary="#1f5f8f",
-        secondary="#4a6fa5",
-        accent="#00688b",
-        warning="#8a5a00",
-        error="#b02a1e",
-        success="#1b6b43",
-        foreground="#1c2128",
-        background="#fafafa",
-        surface="#eeeeee",
-        panel="#e2e2e2",
-        dark=False,
-    )
-    contrast = Theme(
-        name="sdetl-contrast",
-        primary="#0000ff",
-        secondary="#00ffff",
-        accent="#00ffff",
-        warning="#ffff00",
-        error="#ff5f5f",
-        success="#00ff00",
-        foreground="#ffffff",
-        background="#000000",
-        surface="#000000",
-        panel="#1c1c1c",
-        dark=True,
-    )
-    return dark, light, contrast

@@ -46,8 +46,9 @@ def open_wizard(
         os.environ, sys.stdin, sys.stdout, ascii_only=wishes.ascii, theme=wishes.theme, mouse=wishes.mouse
     )
     # Only now: textual reads its environment when it is imported.
-    from sdetl_tui.app import Form, SdetlApp, Session
+    from sdetl_tui.app import SdetlApp
     from sdetl_tui.bridge import Bridge
+    from sdetl_tui.session import Form, Session
 
     bridge = Bridge(workspace.prepare(), read_only=wishes.read_only, dry_run=wishes.dry_run)
     form = Form(str(source or ""), target or "", str(plan or ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -24,9 +24,9 @@ from sdetl_tui.widgets.paged import PagedTable
 from sdetl_tui.wizard import STAGE_OF, Place, next_line, primary
 
 if TYPE_CHECKING:
-    from sdetl_tui.app import SdetlApp
     from sdetl_tui.blocks import Block
     from sdetl_tui.bridge import Pulse
+    from sdetl_tui.screens.host import Host
     from sdetl_tui.wizard import Action, Situation
 
 
@@ -64,12 +64,9 @@ class PlaceScreen(Screen[None]):
         self._is_composed = False
 
     @property
-    def wizard(self) -> SdetlApp:
-        """The app, by its own type."""
-        from sdetl_tui.app import SdetlApp
-
-        assert isinstance(self.app, SdetlApp)
-        return self.app
+    def wizard(self) -> Host:
+        """The app, as far as screens know it."""
+        return cast("Host", self.app)
 
     # what a place says; to be overridden
 
