@@ -71,6 +71,9 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
     if failed(checks) is not None:
         raise _undo(run, reporter, loaded, result)
     run.metrics.set("etl_last_import_timestamp", datetime.now(UTC).timestamp())
+    with run.connect() as connection:
+        registry.note_seconds(connection, loaded.version, switched.seconds)
+        connection.commit()
     return result
 
 
