@@ -32,6 +32,7 @@ from .errors import (
 from .events import Event, RecordingReporter, Reporter, SilentReporter, Snapshot
 from .findings import Choice, Decision, Evidence, Finding, Gate, Severity, decide, gate_of
 from .grafana.twins import TwinVerdict
+from .grafana_watch import grafana_token_of
 from .late import LateTable, LateWrites
 from .manifest import FoundBackup, find_backup
 from .observe.health import Health, measure
@@ -47,6 +48,9 @@ from .records import (
     ComparedColumn,
     CutoverResult,
     GaugeReading,
+    GrafanaPanel,
+    GrafanaSeen,
+    GrafanaSource,
     LoadedResult,
     PanelRecord,
     PanelTwin,
@@ -124,6 +128,9 @@ __all__ = [
     "Gate",
     "GateStopped",
     "GaugeReading",
+    "GrafanaPanel",
+    "GrafanaSeen",
+    "GrafanaSource",
     "Health",
     "LateTable",
     "LateWrites",
@@ -201,6 +208,7 @@ __all__ = [
     "export_differences",
     "find_backup",
     "gate_of",
+    "grafana_token_of",
     "hand_over",
     "late_sentences",
     "late_writes",

@@ -54,6 +54,8 @@ class Deployment:
         self.plan_settings = settings
         self.skip_canary = skip_canary
         self.agreed = False
+        self.grafana_token: str | None = None
+        """What somebody typed; where nobody did, the environment's is taken.  Never written anywhere."""
         self.who = operator()
         self._closing = contextlib.ExitStack()
         self._lock_folder()

@@ -8,8 +8,9 @@ from pathlib import Path
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.findings import Choice, Finding, Severity
-from sdetl_engine.grafana.dashboards import Dashboard, read_dashboards
+from sdetl_engine.grafana.dashboards import Dashboard, read_dashboards, with_distinct_titles
 from sdetl_engine.grafana.suggest import IndexSuggestion, suggest_indexes
+from sdetl_engine.grafana_watch import dashboards_from
 from sdetl_engine.loading import with_rows
 from sdetl_engine.postgres.ddl import plan_version
 from sdetl_engine.postgres.plan import VersionPlan
@@ -48,9 +49,12 @@ def plan_of(results: ResultStore, settings: Settings, suggested_indexes: Sequenc
 
 
 def dashboards_of(run: Deployment) -> tuple[Dashboard, ...]:
-    """The dashboards of ``--dashboards``; none when no folder is named."""
+    """The dashboards of ``--dashboards`` and of ``--grafana``; where both have one, the server's is what people look at."""
     directory = run.settings.dashboards.directory
-    return read_dashboards(Path(directory)) if directory is not None else ()
+    files = read_dashboards(Path(directory)) if directory is not None else ()
+    served = dashboards_from(run)
+    uids = {d.uid for d in served}
+    return with_distinct_titles((*(d for d in files if not d.uid or d.uid not in uids), *served))
 
 
 def _suggestions(run: Deployment, cleaned: CleanedResult, profile: ProfileResult) -> tuple[IndexSuggestion, ...]:

@@ -394,6 +394,57 @@ class PanelRecord:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GrafanaSource:
+    """The data source that Grafana reads the target by; what Grafana does not tell is empty.
+
+    ``is_provisioned`` (from a file, never to be written) is None when it is not known; ``said`` is what Grafana says of
+    its health when that is not good.
+    """
+
+    uid: str
+    name: str
+    address: str
+    database: str
+    user: str
+    is_provisioned: bool | None
+    health: Verdict
+    said: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GrafanaPanel:
+    """One panel query as Grafana itself answers it; ``error`` is also why it is unknown.
+
+    ``twin`` compares with what Grafana answered before the switch.
+    """
+
+    dashboard: str
+    panel: str
+    ref: str
+    verdict: Verdict
+    milliseconds: float = 0.0
+    rows: int = 0
+    error: str | None = None
+    twin: PanelTwin | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GrafanaSeen:
+    """What Grafana showed at one moment.  ``problems``: what could not be asked, and why."""
+
+    url: str
+    version: str | None
+    source: GrafanaSource | None
+    panels: tuple[GrafanaPanel, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """Panels by verdict."""
+        return {f"grafana_{v}": sum(p.verdict is v for p in self.panels) for v in (Verdict.PASSED, Verdict.FAILED)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ValidateResult:
     """Both sides compared, sample queries and dashboards tried."""
 
@@ -409,6 +460,8 @@ class ValidateResult:
     """Of the candidate's tables when validation began; see ``postgres.serving``."""
     compared_with: str | None = None
     """The live version (or the serving schema, where nobody managed it) that the panels were compared with, if any."""
+    grafana: GrafanaSeen | None = None
+    """The panels through Grafana itself, on the version that was live; None when no server was named."""
     diff: tuple[TableDiff, ...] = ()
     """The ledger equation, of all rows or of a sample (``validate.diff``); empty when it was off."""
     findings: tuple[Finding, ...] = ()
@@ -426,6 +479,7 @@ class ValidateResult:
             "panels_failed": sum(not p.ok and p.skipped is None for p in self.panels),
             "dashboards": len(self.dashboards),
             **self._twins,
+            **(self.grafana.summary if self.grafana is not None else {}),
             **_named(
                 columns_differ=[f"{c.table}.{c.column}: {', '.join(c.differs)}" for c in self.columns if c.differs],
                 types_differ=list(self.type_differences),
@@ -459,6 +513,8 @@ class CutoverResult:
     rollback_command: str | None
     post_checks: tuple[Check, ...]
     switched_at: str
+    grafana: GrafanaSeen | None = None
+    """The panels through Grafana itself after the switch, beside before; None when no server was named."""
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -472,6 +528,7 @@ class CutoverResult:
             "attempts": self.attempts,
             "grants": self.grants,
             "rollback_command": self.rollback_command,
+            **(self.grafana.summary if self.grafana is not None else {}),
         }
 
 

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -191,6 +192,41 @@ class DashboardSettings(_Group):
     """Nobody notices what is faster than this, however much slower it has become."""
 
 
+class GrafanaSettings(_Group):
+    """The Grafana server whose dashboards are read and whose panels are asked.  Its token is no setting."""
+
+    url: str | None = None
+    """Where Grafana answers, e.g. ``https://grafana.example.org/``; without a user or password."""
+    tag: tuple[str, ...] = ()
+    """Dashboards that bear one of these tags; with neither tag, folder nor uid, all of them."""
+    folder: str | None = None
+    """Dashboards of the folder of that uid or title."""
+    uids: tuple[str, ...] = ()
+    """Dashboards by uid, whatever their tag or folder."""
+    datasource: str | None = None
+    """Name or uid of the PostgreSQL data source, where there are several."""
+    timeout_seconds: Seconds = 30.0
+    """For each request."""
+    most_dashboards: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Read no more dashboards than this."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("it is no address") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("it must be like https://grafana.example.org/")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("no user or password belongs here: put a token in SDETL_GRAFANA_TOKEN")
+        return url
+
+
 class ValidateSettings(_Group):
     """What is compared on both sides."""
 
@@ -279,6 +315,7 @@ class Settings(_Group):
     health: HealthSettings = HealthSettings()
     backup: BackupSettings = BackupSettings()
     dashboards: DashboardSettings = DashboardSettings()
+    grafana: GrafanaSettings = GrafanaSettings()
     validate_: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     cutover: CutoverSettings = CutoverSettings()
     drill: DrillSettings = DrillSettings()

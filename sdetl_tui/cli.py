@@ -24,6 +24,7 @@ from sdetl_tui.options import (
     AsciiOption,
     DashboardsOption,
     DryRunOption,
+    GrafanaOption,
     JsonOption,
     MarkerOption,
     NoMouseOption,
@@ -36,6 +37,7 @@ from sdetl_tui.options import (
     ThemeOption,
     WorkspaceOption,
     YesOption,
+    ask_grafana_token,
     settings_of,
     workspace_of,
 )
@@ -90,25 +92,27 @@ def run(
     set_: SetOption = None,
     null_marker: MarkerOption = None,
     dashboards: DashboardsOption = None,
+    grafana: GrafanaOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Take SOURCE through the whole checklist into the target."""
     if resume is not None:
-        named = plan or set_ or null_marker or dashboards
+        named = plan or set_ or null_marker or dashboards or grafana
         runner = engine.resume_run(
             workspace_of(workspace),
             resume,
             source=source,
             target=target,
-            settings=settings_of(plan, set_, null_marker, dashboards) if named else None,
+            settings=settings_of(plan, set_, null_marker, dashboards, grafana) if named else None,
         )
     else:
         if source is None:
             raise UsageError("run needs a SOURCE", next_step="sdetl run SOURCE --target T")
         if target is None:
             target = show.target_of_environment()
-        settings = settings_of(plan, set_, null_marker, dashboards)
+        settings = settings_of(plan, set_, null_marker, dashboards, grafana)
         runner = engine.start_run(workspace_of(workspace), source, target, settings, skip_canary=skip_canary)
+    ask_grafana_token(runner.deployment)
     _carry_out(runner, until, yes=yes, as_json=json_)
 
 
@@ -304,6 +308,7 @@ def wizard(
     set_: SetOption = None,
     null_marker: MarkerOption = None,
     dashboards: DashboardsOption = None,
+    grafana: GrafanaOption = None,
     read_only: ReadOnlyOption = False,
     dry_run: DryRunOption = False,
     plain: PlainOption = False,
@@ -317,7 +322,7 @@ def wizard(
     raise typer.Exit(
         open_wizard(
             workspace_of(workspace),
-            lambda chosen: settings_of(chosen, set_, null_marker, dashboards),
+            lambda chosen: settings_of(chosen, set_, null_marker, dashboards, grafana),
             Wishes(read_only, dry_run, ascii_, not no_mouse, plain, theme),
             source=source.absolute() if source is not None else None,
             target=target,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import sdetl_engine as engine
 from sdetl_engine import Settings, Workspace
 from sdetl_tui.terminal import ThemeName
+
+if TYPE_CHECKING:
+    from sdetl_engine import Deployment
 
 SourceArgument = Annotated[Path, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)]
 TargetOption = Annotated[
@@ -46,6 +50,16 @@ MarkerOption = Annotated[
 DashboardsOption = Annotated[
     Path | None, typer.Option("--dashboards", help="Folder of Grafana dashboard JSON.", show_default=False)
 ]
+GrafanaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--grafana",
+        metavar="URL",
+        help="Grafana server: its dashboards are read, its panels asked before and after the switch.  The token comes "
+        "from SDETL_GRAFANA_TOKEN or GRAFANA_TOKEN, or is asked for.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Agree to reviews and the cutover; never passes a halt.")]
 ReadOnlyOption = Annotated[bool, typer.Option("--read-only", help="Look at runs and versions; change nothing.")]
@@ -70,6 +84,7 @@ def settings_of(
     assignments: Sequence[str] | None,
     markers: Sequence[str] | None = None,
     dashboards: Path | None = None,
+    grafana: str | None = None,
 ) -> Settings:
     """Defaults < plan < environment < --set < options with a name of their own."""
     extra: dict[str, Any] = {}
@@ -77,4 +92,16 @@ def settings_of(
         extra["clean.null_markers"] = list(markers)
     if dashboards is not None:
         extra["dashboards.directory"] = os.fspath(dashboards.absolute())
+    if grafana is not None:
+        extra["grafana.url"] = grafana
     return engine.load_settings(plan=plan, environ=os.environ, assignments=assignments or (), extra=extra)
+
+
+def ask_grafana_token(run: Deployment) -> None:
+    """Ask for Grafana's token where a server is named, the environment has none, and somebody is there to type it."""
+    if run.settings.grafana.url is None or engine.grafana_token_of(os.environ) is not None or not sys.stdin.isatty():
+        return
+    typed = typer.prompt(
+        "Grafana token (empty: go on without)", default="", show_default=False, hide_input=True, err=True
+    )
+    run.grafana_token = typed.strip() or None

@@ -22,11 +22,17 @@ _ALL = "$__all"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """One query of a panel.  ``skipped`` says why it is not one that can be tried."""
+    """One query of a panel.  ``skipped`` says why it is not one that can be tried.
+
+    ``source`` is the data source's uid or name where the dashboard names it, else empty; ``form`` is what the answer
+    is asked as: ``table`` or ``time_series``.
+    """
 
     ref: str
     sql: str
     skipped: str | None = None
+    source: str = ""
+    form: str = "table"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,10 +100,10 @@ def read_dashboards(directory: Path) -> tuple[Dashboard, ...]:
         raise UsageError(
             f"the folder {directory} holds no dashboard (*.json)", next_step="export them from Grafana as JSON"
         )
-    return _with_distinct_titles(found)
+    return with_distinct_titles(found)
 
 
-def _with_distinct_titles(found: Sequence[Dashboard]) -> tuple[Dashboard, ...]:
+def with_distinct_titles(found: Sequence[Dashboard]) -> tuple[Dashboard, ...]:
     """Two dashboards of one title are told apart by their files."""
     titles = [d.title for d in found]
     return tuple(
@@ -107,15 +113,20 @@ def _with_distinct_titles(found: Sequence[Dashboard]) -> tuple[Dashboard, ...]:
 
 
 def _read(path: Path) -> Dashboard:
-    model = _model(path)
+    return dashboard_of(_document(path), str(path))
+
+
+def dashboard_of(document: object, origin: str) -> Dashboard:
+    """A dashboard from its JSON, bare or wrapped; ``origin`` names it in errors.  Raises UsageError."""
+    model = _model(document, origin)
     templating = _mapping(model.get("templating"))
     listed = [v for v in _list(templating.get("list")) if isinstance(v, dict) and v.get("name")]
     sources = _source_kinds(model, listed)
     time = _mapping(model.get("time"))
     return Dashboard(
-        title=str(model.get("title") or path.stem),
+        title=str(model.get("title") or Path(origin).stem),
         uid=str(model.get("uid") or ""),
-        file=str(path),
+        file=origin,
         panels=tuple(_panel(p, repeat, sources) for p, repeat in _panels(model)),
         variables=tuple(_variable(v) for v in listed),
         time_from=str(time.get("from") or ""),
@@ -123,25 +134,28 @@ def _read(path: Path) -> Dashboard:
     )
 
 
-def _model(path: Path) -> Mapping[str, Any]:
+def _document(path: Path) -> object:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise UsageError(f"{path} is too large for a dashboard", next_step="take it out of the folder")
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", next_step="allow it to be read") from None
     except (ValueError, RecursionError) as error:
         place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise UsageError(f"{path} is not JSON{place}", next_step="export the dashboard again") from None
+
+
+def _model(document: object, origin: str) -> Mapping[str, Any]:
     wrapped = [document[key] for key in _WRAPPERS if isinstance(document, dict) and isinstance(document.get(key), dict)]
     model = wrapped[0] if wrapped else document
     if isinstance(model, dict) and isinstance(model.get("elements"), dict):
         raise UsageError(
-            f"{path} is a dashboard in Grafana's schema v2, which is not read",
+            f"{origin} is a dashboard in Grafana's schema v2, which is not read",
             next_step="export it in the classic model",
         )
     if not isinstance(model, dict) or not any(isinstance(model.get(key), list) for key in ("panels", "rows")):
-        raise UsageError(f"{path} is no Grafana dashboard: it has no panels", next_step="take it out of the folder")
+        raise UsageError(f"{origin} is no Grafana dashboard: it has no panels", next_step="take it out of the folder")
     return model
 
 
@@ -181,7 +195,8 @@ def _panel(panel: Mapping[str, Any], repeat: tuple[str, ...], sources: Mapping[s
 
 def _query(target: Mapping[str, Any], panel_source: object, sources: Mapping[str, str]) -> Query:
     text = target.get("rawSql")
-    kind = _source_kind(target.get("datasource") or panel_source, sources)
+    source = target.get("datasource") or panel_source
+    kind = _source_kind(source, sources)
     skipped = None
     if kind and kind not in _POSTGRES:
         skipped = f"asks a data source of type {kind}"
@@ -189,7 +204,13 @@ def _query(target: Mapping[str, Any], panel_source: object, sources: Mapping[str
         skipped = "hidden"
     elif not isinstance(text, str) or not text.strip():
         skipped = "has no SQL"
-    return Query(str(target.get("refId") or ""), text if isinstance(text, str) else "", skipped)
+    return Query(
+        ref=str(target.get("refId") or ""),
+        sql=text if isinstance(text, str) else "",
+        skipped=skipped,
+        source=_source_name(source),
+        form="time_series" if target.get("format") == "time_series" else "table",
+    )
 
 
 def _source_kinds(model: Mapping[str, Any], variables: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -208,6 +229,12 @@ def _source_kind(source: object, sources: Mapping[str, str]) -> str:
         source = source.get("uid")
     name = str(source or "")
     return sources.get(name.strip("${}"), "") if name.startswith("$") else ""
+
+
+def _source_name(source: object) -> str:
+    """The uid or name of a data source that is named; variables and Grafana's own sources are not."""
+    name = source.get("uid") if isinstance(source, dict) else source
+    return name if isinstance(name, str) and not name.startswith(("$", "-- ")) else ""
 
 
 def _variable(variable: Mapping[str, Any]) -> Variable:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from sdetl_engine.grafana.answers import Answer, ColumnKind, Row
 from sdetl_engine.grafana.shape import QueryShape
 
+FAILED_BEFORE = "it failed before, too"
 _NOISE = 1e-9
 _MOST_NAMED = 4
 
@@ -52,9 +53,9 @@ class Contrast:
 def contrast(before: Answer, after: Answer, shape: QueryShape, *, seconds_apart: float = 0.0) -> Contrast:
     """Compare two answers to the same query.  ``seconds_apart``: between the questions, when "now" was not the same."""
     if not after.ok:
-        return Contrast(TwinVerdict.BROKEN, () if before.ok else ("fails on the live version too",))
+        return Contrast(TwinVerdict.BROKEN, () if before.ok else (FAILED_BEFORE,))
     if not before.ok:
-        return Contrast(TwinVerdict.FIXED, ("fails on the live version",))
+        return Contrast(TwinVerdict.FIXED, ("it failed before",))
     if after.is_empty and not before.is_empty:
         return Contrast(TwinVerdict.EMPTY, (f"nothing to show instead of {before.rows:,} rows",), 1.0)
     columns = _columns(before, after)

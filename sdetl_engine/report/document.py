@@ -5,6 +5,7 @@ A key that does not apply is absent, not invented.  No cell values, no credentia
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,14 @@ from sdetl_engine.records import (
     BackupResult,
     CleanedResult,
     CutoverResult,
+    GrafanaSeen,
     LoadedResult,
     PanelRecord,
     PreflightResult,
     ProfileResult,
     ScoreResult,
     ValidateResult,
+    Verdict,
 )
 from sdetl_engine.runner import finding_as_json
 
@@ -95,6 +98,9 @@ def _parts(run: Deployment, done: set[Stage]) -> list[tuple[str, Any]]:
         parts.append(("not_migrated", [_not_migrated(n) for n in loaded.not_migrated]))
     if Stage.VALIDATE in done:
         parts.append(("dashboards", dashboards(run.results.load(Stage.VALIDATE, ValidateResult))))
+    grafana = _grafana(run, done)
+    if grafana:
+        parts.append(("grafana", grafana))
     if Stage.CUTOVER in done:
         parts.append(("cutover", _cutover(run.results.load(Stage.CUTOVER, CutoverResult))))
     return parts
@@ -177,6 +183,46 @@ def _compared(tried: Sequence[PanelRecord]) -> dict[str, Any] | None:
                 times_slower=t.times_slower,
             )
             for p, t in differ
+        ],
+    }
+
+
+def _grafana(run: Deployment, done: set[Stage]) -> dict[str, Any]:
+    """What Grafana itself showed before the switch and after it; empty when no server was named."""
+    before = run.results.load(Stage.VALIDATE, ValidateResult).grafana if Stage.VALIDATE in done else None
+    after = run.results.load(Stage.CUTOVER, CutoverResult).grafana if Stage.CUTOVER in done else None
+    latest = after or before
+    if latest is None:
+        return {}
+    source = latest.source
+    return _present(
+        url=latest.url,
+        version=latest.version,
+        datasource=_present(**dataclasses.asdict(source)) if source is not None else None,
+        problems=list(latest.problems),
+        before=_grafana_panels(before) if before is not None else None,
+        after=_grafana_panels(after) if after is not None else None,
+    )
+
+
+def _grafana_panels(seen: GrafanaSeen) -> dict[str, Any]:
+    counts = {
+        str(v): sum(p.verdict is v for p in seen.panels) for v in (Verdict.PASSED, Verdict.FAILED, Verdict.UNKNOWN)
+    }
+    return {
+        **counts,
+        "panels": [
+            _present(
+                dashboard=p.dashboard,
+                panel=p.panel,
+                verdict=str(p.verdict),
+                rows=p.rows,
+                ms=round(p.milliseconds, 1),
+                error=p.error,
+                compared=str(p.twin.verdict) if p.twin is not None else None,
+                how="; ".join(p.twin.how) if p.twin is not None and p.twin.how else None,
+            )
+            for p in seen.panels
         ],
     }
 

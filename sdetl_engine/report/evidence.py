@@ -111,7 +111,12 @@ def _dashboards(run: Deployment, record: StageRecord) -> tuple[Status, str]:
         return Status.UNKNOWN, "no dashboards were tried"
     passed = sum(p.ok for p in tried)
     status = _own(record, good=passed == len(tried))
-    return status, f"{passed} of {len(tried)} panel queries of {len(checked.dashboards)} dashboards"
+    said = f"{passed} of {len(tried)} panel queries of {len(checked.dashboards)} dashboards"
+    after = run.results.load(Stage.CUTOVER, CutoverResult).grafana if run.results.has(Stage.CUTOVER) else None
+    if after is not None and after.panels:
+        answering = sum(p.verdict is Verdict.PASSED for p in after.panels)
+        said += f"; {answering} of {len(after.panels)} through Grafana after the switch"
+    return status, said
 
 
 def _own(record: StageRecord, *, good: bool) -> Status:

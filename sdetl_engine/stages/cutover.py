@@ -22,14 +22,17 @@ from sdetl_engine.errors import GateStopped, SdetlError, TargetError, Validation
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import write_atomically
 from sdetl_engine.findings import Choice, Finding, Severity, decide, gate_of
+from sdetl_engine.grafana_findings import after_check, after_findings
+from sdetl_engine.grafana_watch import GrafanaWatch
 from sdetl_engine.guards import refuse_changed_source
+from sdetl_engine.planning import dashboards_of
 from sdetl_engine.postchecks import failed, post_checks
 from sdetl_engine.postgres import carry, registry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.locks import assert_held
 from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.switch import Switched, SwitchOrder, rehearse_switch, switch
-from sdetl_engine.records import CutoverResult, LoadedResult, PreflightResult, ValidateResult
+from sdetl_engine.records import CutoverResult, GrafanaSeen, LoadedResult, PreflightResult, ValidateResult
 
 _POLL_SECONDS = 0.5
 
@@ -45,12 +48,15 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         already = registry.live_version(connection, run.settings.serving_schema)
     if gate_of(decide(findings, run.decisions)).value != "passed" and not run.agreed:
         return _not_yet(loaded, began, findings)
+    watch = GrafanaWatch(run, dashboards_of(run) if run.settings.grafana.url is not None else (), reporter)
     if already is not None and already.version == loaded.version:
         switched = _switched_earlier(run, already)
     elif run.settings.cutover.strategy == "manual":
+        watch.look(ask=already is not None)
         _guard(run)
         switched = _by_hand(run, reporter, _order(run, loaded, began))
     else:
+        watch.look(ask=already is not None)
         _guard(run)
         switched = _switch(run, reporter, _order(run, loaded, began))
     checks = _read_back(run, loaded)
@@ -74,7 +80,20 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
     with run.connect() as connection:
         registry.note_seconds(connection, loaded.version, switched.seconds)
         connection.commit()
-    return result
+    return _with_grafana(run, result, watch.look(ask=True))
+
+
+def _with_grafana(run: Deployment, result: CutoverResult, seen: GrafanaSeen | None) -> CutoverResult:
+    """What Grafana shows since the switch.  It never undoes one: it may be down while the version is sound."""
+    if seen is None:
+        return result
+    rehearsed = run.results.load(Stage.VALIDATE, ValidateResult)
+    return dataclasses.replace(
+        result,
+        grafana=seen,
+        post_checks=(*result.post_checks, after_check(seen, rehearsed)),
+        findings=(*result.findings, *after_findings(seen, rehearsed, result.rollback_command)),
+    )
 
 
 def _findings(run: Deployment, connection: psycopg.Connection[Any]) -> tuple[Finding, ...]:

@@ -19,6 +19,8 @@ from sdetl_engine.errors import ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard
+from sdetl_engine.grafana_findings import before_findings
+from sdetl_engine.grafana_watch import GrafanaWatch
 from sdetl_engine.paneling import panel_findings, panel_record
 from sdetl_engine.planning import dashboards_of, target_plan
 from sdetl_engine.postgres import build
@@ -33,7 +35,7 @@ _NOT_TRIED = (
         "DASHBOARDS-NOT-TRIED",
         Severity.WARNING,
         "no dashboards were named, so none was tried",
-        "name their folder with --dashboards",
+        "name their folder with --dashboards, or their server with --grafana",
         choices=(Choice.ACCEPT,),
     ),
 )
@@ -46,6 +48,7 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
     run.hold_target_lock()
     plan, _ = target_plan(run)
     with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
+        database = connection.info.dbname
         marks = fingerprints(connection, loaded.version)
         columns = compare_sides(connection, Path(cleaned.path), loaded.version, plan, run.settings, reporter)
         actual = build.read_columns(connection, loaded.version)
@@ -56,6 +59,7 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
     dashboards = dashboards_of(run)
     sound = not any(c.differs for c in columns) and not types and all(q.verdict is Verdict.PASSED for q in queries)
     panels, compared_with = _rehearse(run, loaded.version, dashboards, reporter) if dashboards and sound else ((), None)
+    grafana = GrafanaWatch(run, dashboards, reporter).look(ask=compared_with is not None)
     result = ValidateResult(
         columns=columns,
         type_differences=types,
@@ -66,8 +70,12 @@ def validate(run: Deployment, reporter: Reporter) -> ValidateResult:
         rehearsed_as=run.settings.dashboards.role,
         fingerprints=marks,
         compared_with=compared_with,
+        grafana=grafana,
         diff=diff,
-        findings=panel_findings(panels, run.settings.dashboards, compared_with) if dashboards else _NOT_TRIED,
+        findings=(
+            *(panel_findings(panels, run.settings.dashboards, compared_with) if dashboards else _NOT_TRIED),
+            *before_findings(grafana, database, run.settings.dashboards.role),
+        ),
     )
     _refuse(result, loaded)
     return result

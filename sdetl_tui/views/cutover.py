@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import CutoverResult, Stage, Status, ValidateResult
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.grafana import grafana_facts, grafana_panels
 from sdetl_tui.views.look import Rows, count, points, said
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ def _done(look: Look, result: CutoverResult) -> tuple[Block, ...]:
         facts.append(("not there", line(Span(", ".join(result.not_there), Tone.NOTICE))))
     back = result.rollback_command
     facts.append(("way back", line(Span(back, Tone.STRONG)) if back else line("none: nothing was live before")))
+    facts += grafana_facts(look, result.grafana)
     checks = Table(
         "post-checks",
         (Column("Verdict"), Column("Check"), Column("Measured")),
         Rows(result.post_checks, lambda c: Row(c.name, (look.verdict(c.verdict), line(c.name), line(c.measured)))),
         title="Read back through the serving name",
     )
-    return (Facts(tuple(facts)), checks)
+    return (Facts(tuple(facts)), checks, *grafana_panels(look, result.grafana))
 
 
 def _beside(look: Look, contrast: VersionContrast) -> tuple[Block, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import Stage, TwinVerdict, ValidateResult
 from sdetl_tui.blocks import Column, Facts, Row, Span, Table, Tone, line
+from sdetl_tui.views.grafana import grafana_facts
 from sdetl_tui.views.look import Rows, count, said
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
         )
     if result.compared_with:
         facts.append(("beside live", _beside(look, result)))
+    facts += grafana_facts(look, result.grafana)
     panels = sorted(enumerate(result.panels), key=lambda item: _gravity(item[1]))
     columns = sorted(enumerate(result.columns), key=lambda item: not item[1].differs)
     return (
@@ -60,7 +62,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
                 Column("Dashboard", spare=True),
             ),
             Rows(panels, lambda p: _panel(look, *p, beside=result.compared_with is not None)),
-            empty="no dashboards were named: --dashboards DIR",
+            empty="no dashboards were named: --dashboards DIR or --grafana URL",
             title="Dashboards, panel by panel",
         ),
         Table(
@@ -102,7 +104,7 @@ def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
 
 def _dashboards(look: Look, result: ValidateResult, tried: int, failed: int) -> Line:
     if not result.panels:
-        return line(Span("not tried: no folder of dashboards was named", Tone.NOTICE))
+        return line(Span("not tried: no dashboards were named", Tone.NOTICE))
     slow = sum(p.slow for p in result.panels)
     slower = f", {slow} slow" if slow else ""
     good = f"{len(result.dashboards)} load: {tried} queries pass{slower}"
