@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdetl_tui.terminal import detect
+from sdetl_tui.terminal import Outlasting, detect
 from sdetl_tui.text import plain
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ def open_wizard(
     bridge = Bridge(workspace.prepare(), read_only=wishes.read_only, dry_run=wishes.dry_run)
     form = Form(str(source or ""), target or "", str(plan or ""))
     app = SdetlApp(Session(bridge, terminal, form, settings))
+    screen, sys.__stderr__ = sys.__stderr__, Outlasting(sys.stderr)  # type: ignore[assignment,misc]
     try:
         app.run(mouse=terminal.mouse)
     finally:
+        sys.__stderr__ = screen  # type: ignore[misc]
         bridge.stop()
         bridge.close()
     for words in (*app.last_words, *_defect_words(workspace, app.defect)):

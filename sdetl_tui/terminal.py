@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import locale
 import os
 from collections.abc import MutableMapping
@@ -73,8 +74,56 @@ def _prepare(environ: MutableMapping[str, str], terminal: Terminal) -> None:
     environ.setdefault("TEXTUAL_FPS", "10" if terminal.remote else "30")
     # Nobody waits a second after Esc; sequences arrive in one piece even over slow lines.
     environ.setdefault("ESCDELAY", "50")
+    if terminal.theme == "ansi":
+        # The filter that takes colours away is chosen before the app chooses its theme: with another theme at that
+        # moment, NO_COLOR would turn everything black on black.
+        environ["TEXTUAL_THEME"] = "ansi-dark"
+    if terminal.colour:
+        environ.pop("NO_COLOR", None)  # empty: that means colour, but textual only asks whether it is there
 
 
 def leave_word() -> str:
     """How to keep a session alive, for terminals that are neither tmux nor screen."""
     return "not inside tmux or screen: a lost connection stops the run at a safe point" if os.name == "posix" else ""
+
+
+class Outlasting(io.TextIOBase):
+    """A stream to the terminal that outlives it: once the terminal is gone, what is written goes nowhere.
+
+    Textual writes in a thread of its own, which dies of an error; the queue before it then fills up, and the process
+    would wait for room in it for ever.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or forget."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or forget."""
+        try:
+            self._stream.flush()
+        except OSError:
+            let_go()
+
+    def fileno(self) -> int:
+        """That of the stream."""
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        """As the stream says."""
+        return self._stream.isatty()
+
+
+def let_go() -> None:
+    """Send what still is to be written nowhere.  Reading from a terminal that is gone says "end" and needs no help."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for standard in (1, 2):
+        os.dup2(nowhere, standard)
+    os.close(nowhere)
