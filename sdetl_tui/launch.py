@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdetl_tui.terminal import Outlasting, detect
+from sdetl_engine import ExitCode
+from sdetl_tui.terminal import Outlasting, detect, is_gone
 from sdetl_tui.text import plain
 
 if TYPE_CHECKING:
@@ -58,8 +59,12 @@ def open_wizard(
         app.run(mouse=terminal.mouse)
     finally:
         sys.__stderr__ = screen  # type: ignore[misc]
-        bridge.stop()
+        # A closed terminal can be noticed by a failing read, before the signal says so.
+        hung_up = is_gone()
+        bridge.stop(ExitCode.HANGUP if hung_up else ExitCode.CANCELLED)
         bridge.close()
+    if hung_up:
+        return int(ExitCode.HANGUP)
     for words in (*app.last_words, *_defect_words(workspace, app.defect)):
         sys.stderr.write(plain(words) + "\n")
     return int(app.return_code or 0)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import locale
 import os
+import termios
 from collections.abc import MutableMapping
 from typing import Literal, TextIO
 
@@ -119,6 +120,15 @@ class Outlasting(io.TextIOBase):
     def isatty(self) -> bool:
         """As the stream says."""
         return self._stream.isatty()
+
+
+def is_gone() -> bool:
+    """True when the terminal on standard input was closed."""
+    try:
+        termios.tcgetattr(0)
+    except termios.error:
+        return True
+    return False
 
 
 def let_go() -> None:
