@@ -17,6 +17,17 @@ def before_findings(seen: GrafanaSeen | None, database: str, role: str | None) -
     if seen is None:
         return ()
     found = [_unknown(problem) for problem in seen.problems]
+    failing = [p for p in seen.panels if p.verdict is Verdict.FAILED]
+    if failing:
+        first = failing[0]
+        found.append(
+            _finding(
+                "GRAFANA-FAILING",
+                f"{len(failing)} of {len(seen.panels)} panel queries fail in Grafana already, on the version that is live; "
+                f"the first is {first.panel!r} of {first.dashboard!r}: {first.error}",
+                "correct them in Grafana, or know that the switch does not mend them",
+            )
+        )
     source = seen.source
     if source is None:
         return tuple(found)
@@ -76,7 +87,9 @@ def after_check(seen: GrafanaSeen, rehearsed: ValidateResult | None) -> Check:
     worse = len(list(_worse(seen, known)))
     failing = sum(p.verdict is Verdict.FAILED for p in seen.panels)
     said = f"{len(seen.panels) - failing} of {len(seen.panels)} answer"
-    return Check(name, Verdict.WARNING if worse else Verdict.PASSED, said + (f", {worse} got worse" if worse else ""))
+    return Check(
+        name, Verdict.WARNING if worse or failing else Verdict.PASSED, said + (f", {worse} got worse" if worse else "")
+    )
 
 
 def _worse(seen: GrafanaSeen, rehearsed: Mapping[Key, PanelTwin | None]) -> Iterator[tuple[GrafanaPanel, str]]:

@@ -560,6 +560,16 @@ _LATER = (
         "Grafana could not be asked",
         "It does not answer, refuses the token, or does not tell; nothing is called passed because of that.",
         "Correct the address or the token, or look at the dashboards in a browser.",
+        example="the service account's token has expired",
+    ),
+    Rule(
+        "GRAFANA-FAILING",
+        "validate",
+        _W,
+        "panels fail in Grafana before the switch",
+        "They are asked through Grafana on the version that is live, and fail there already.",
+        "Correct them in Grafana; the switch does not mend them.",
+        example="'SLA met' asks for a column that last quarter's file did not bring",
     ),
     Rule(
         "GRAFANA-DATASOURCE",
@@ -568,6 +578,7 @@ _LATER = (
         "Grafana's data source is not what it ought to be",
         "Its own health check fails, or it reads another database or as another role than was tried.",
         "Correct the data source in Grafana, or grafana.datasource and dashboards.role here.",
+        example="the dashboards read database servicedesk_test",
     ),
     Rule(
         "GRAFANA-PANEL",
@@ -576,6 +587,7 @@ _LATER = (
         "a panel became worse in Grafana with the switch",
         "Asked through Grafana after the switch it fails, is empty, or changed beyond what was known before.",
         "Look at it in Grafana; the message has the command that goes back.",
+        example="'Open by team' failed for Grafana's role alone, within seconds of the switch",
     ),
     Rule(
         "CUTOVER-AGREEMENT",

@@ -129,12 +129,32 @@ def test_panels_that_get_worse_in_grafana_with_the_switch_are_named_with_the_way
     )
 
 
+def troubled(database: str, folder: Path) -> set[str]:
+    """The codes of a second quarter's run beside a Grafana that is in every kind of trouble."""
+    with grafana(database) as known, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SDETL_GRAFANA_TOKEN", TOKEN)
+        with psycopg.connect(database) as connection:
+            connection.execute("CREATE TABLE public.note AS SELECT 1 AS n")
+        known.sources[0]["jsonData"] = {"database": "elsewhere"}
+        known.add("a", "SELECT n FROM public.note", "SELECT 1 / length(current_setting('application_name'))")
+        known.dashboards["gone"] = {"dashboard": {"title": "Gone", "tags": []}, "meta": {"folderUid": ""}}
+        run(known, folder)
+        after_two_switches(known, "DROP TABLE IF EXISTS public.note")
+        return run(known, folder).rules
+
+
 def test_a_panel_that_failed_before_is_no_news(known: Grafana, tmp_path: Path) -> None:
     known.add("a", COUNT)
     run(known, tmp_path)
     known.faults["/api/ds/query"] = Fault(400, '{"results": {"A": {"error": "no such role", "status": 400}}}')
     second = run(known, tmp_path)
     assert (second.document["outcome"], messages(second, "GRAFANA-PANEL")) == ("live", [])
+    (failing,) = messages(second, "GRAFANA-FAILING")
+    assert failing.startswith("1 of 1 panel queries fail in Grafana already, on the version that is live")
+    assert failing.endswith("the first is 'panel 1' of 'Desk a': no such role")
+    assert (
+        second.runner.deployment.results.load(Stage.CUTOVER, CutoverResult).post_checks[-1].verdict is Verdict.WARNING
+    )
     assert second.document["grafana"]["after"]["failed"] == 1
 
 

@@ -19,6 +19,7 @@ from tests.conftest import Server, make_sqlite
 from tests.migrating import TICKETS, dashboard, migrate
 from tests.profiling import measured
 from tests.test_cli import sdetl
+from tests.test_grafana_run import troubled
 from tests.test_hazards import LET_THROUGH
 from tests.test_twins import second_quarter
 
@@ -55,7 +56,7 @@ INSERT INTO tickets SELECT i, 'Ticket ' || i, '2025-01-01 10:00:00', '2025-12-01
 """
 PANELS = (
     "SELECT id FROM servicedesk.tickets WHERE title LIKE 'Ticket%'",
-    "SELECT pg_sleep(CASE WHEN max(body) = 'new' THEN 0.4 ELSE 0.01 END) IS NULL FROM servicedesk.comments WHERE id = 10",
+    "SELECT pg_sleep(CASE WHEN max(body) = 'new' THEN 0.8 ELSE 0 END) IS NULL FROM servicedesk.comments WHERE id = 10",
     "SELECT sum(hours) FROM servicedesk.tickets",
 )
 
@@ -151,6 +152,7 @@ SCENES: Mapping[str, Scene] = {
     "boards": _boards,
     "quarter": _quarter,
     "shrunk": _shrunk,
+    "grafana": troubled,
 }
 RAISED_IN = {
     **dict.fromkeys(("BREAKER-COLUMNS", "BREAKER-DATES", "TYPE-MISMATCH", "SOURCE-FK-VIOLATIONS"), "broken"),
@@ -162,6 +164,7 @@ RAISED_IN = {
     **dict.fromkeys(("PANEL-EMPTY", "PANEL-CHANGED", "PANEL-SLOWER"), "quarter"),
     **dict.fromkeys(("DRIFT-TABLE-NEW", "DRIFT-COLUMN-LOST", "DRIFT-COLUMN-NEW", "DRIFT-TYPE"), "quarter"),
     **dict.fromkeys(("DRIFT-ROWS-MORE", "DRIFT-NULLS", "DRIFT-CATEGORY"), "quarter"),
+    **dict.fromkeys(("GRAFANA-UNKNOWN", "GRAFANA-DATASOURCE", "GRAFANA-FAILING", "GRAFANA-PANEL"), "grafana"),
     **dict.fromkeys(("DRIFT-TABLE-LOST", "DRIFT-ROWS-LOST", "CUTOVER-LOSES", "CUTOVER-DEPENDENTS"), "shrunk"),
 }
 """Where it is not the file of hazards."""

@@ -16,7 +16,7 @@ from tests.migrating import TICKETS, Ended, dashboard, finish, migrate
 PANELS = (
     "SELECT count(*) FROM servicedesk.tickets",
     "SELECT id FROM servicedesk.tickets WHERE title LIKE 'Ticket%'",
-    "SELECT pg_sleep(CASE WHEN max(body) = 'new' THEN 0.4 ELSE 0.01 END) IS NULL FROM servicedesk.comments WHERE id = 10",
+    "SELECT pg_sleep(CASE WHEN max(body) = 'new' THEN 0.8 ELSE 0 END) IS NULL FROM servicedesk.comments WHERE id = 10",
     "SELECT sum(hours) FROM servicedesk.tickets",
 )
 CHANGE = """

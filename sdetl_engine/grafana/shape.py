@@ -29,7 +29,7 @@ def shape_of(query: str, schema: str) -> QueryShape:
         statement = sqlglot.parse_one(query, read="postgres")
     except (SqlglotError, RecursionError):
         return QueryShape()
-    tables = frozenset(_name(t.this) for t in statement.find_all(exp.Table) if t.db == schema)
+    tables = frozenset(_name(t.this) for t in statement.find_all(exp.Table) if _schema(t) == schema)
     chooses = statement.find(exp.Limit, exp.Fetch, exp.Distinct, exp.ArrayAgg, exp.GroupConcat) is not None
     return QueryShape(tables, _order(statement), chooses)
 
@@ -48,6 +48,11 @@ def _order(statement: exp.Expr) -> tuple[int | str, ...] | None:
         else:
             return None
     return tuple(keys)
+
+
+def _schema(table: exp.Table) -> str:
+    schema = table.args.get("db")
+    return _name(schema) if schema is not None else ""
 
 
 def _name(identifier: exp.Expr) -> str:

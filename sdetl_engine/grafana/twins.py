@@ -57,9 +57,11 @@ def contrast(before: Answer, after: Answer, shape: QueryShape, *, seconds_apart:
     if not before.ok:
         return Contrast(TwinVerdict.FIXED, ("it failed before",))
     if after.is_empty and not before.is_empty:
-        return Contrast(TwinVerdict.EMPTY, (f"nothing to show instead of {before.rows:,} rows",), 1.0)
+        return Contrast(TwinVerdict.EMPTY, (f"nothing to show instead of {_rows(before.rows)}",), 1.0)
+    if before.rows == 0 and after.rows > 0:
+        return Contrast(TwinVerdict.CHANGED, (f"{_rows(after.rows)} instead of none",))
     columns = _columns(before, after)
-    rows = (f"{after.rows:,} rows instead of {before.rows:,}",) if before.rows != after.rows else ()
+    rows = (f"{_rows(after.rows)} instead of {before.rows:,}",) if before.rows != after.rows else ()
     if columns:
         return Contrast(TwinVerdict.CHANGED, (*columns, *rows), math.inf)
     if not (before.is_whole and after.is_whole):
@@ -77,14 +79,13 @@ def _values(before: Answer, after: Answer, shape: QueryShape, seconds_apart: flo
         return Contrast(TwinVerdict.CHANGED, ("the same rows in another order",), only_order=True)
     names = [name for place, name in enumerate(before.columns) if not same.in_column(place, old, new)]
     named = ", ".join(names[:_MOST_NAMED]) + (" ..." if len(names) > _MOST_NAMED else "")
-    differ = f"{max(len(old), len(new)):,} rows differ" + (f" in {named}" if named else "")
+    many = max(len(old), len(new))
+    differ = f"{_rows(many)} {'differs' if many == 1 else 'differ'}" + (f" in {named}" if named else "")
     return Contrast(TwinVerdict.CHANGED, (*rows, differ), _size(before, after))
 
 
 def _columns(before: Answer, after: Answer) -> tuple[str, ...]:
-    """How the columns differ; nothing where one side has no row to tell them by."""
-    if not before.columns or not after.columns:
-        return ()
+    """How the columns differ."""
     said = [f"column {name} is gone" for name in before.columns if name not in after.columns]
     said += [f"column {name} is new" for name in after.columns if name not in before.columns]
     if not said and before.columns != after.columns:
@@ -104,6 +105,10 @@ def _size(before: Answer, after: Answer) -> float:
         if kind is ColumnKind.NUMBER:
             sizes.append(_share(_total(old), _total(new)))
     return max(sizes)
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row" if number == 1 else f"{number:,} rows"
 
 
 def _share(before: float, after: float) -> float:

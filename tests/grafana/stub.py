@@ -21,6 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from sdetl_engine.grafana.macros import expand
+from sdetl_engine.grafana.templating import Context
+
 TOKEN = "glsa_ThisIsTheSecretOfTheTest_0815"
 _NUMBERS = (20, 21, 23, 26, 700, 701, 1700)
 _TIMES = (1082, 1114, 1184)
@@ -161,13 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.grafana.on_query()
         if query["datasource"]["uid"] not in {s["uid"] for s in self.grafana.sources}:
             return 404, {"message": "data source not found"}
-        moments = {
-            f"$__{name}()": "'" + datetime.fromtimestamp(int(body[key]) / 1000, UTC).isoformat() + "'"
-            for name, key in (("timeFrom", "from"), ("timeTo", "to"))
-        }
-        sql = query["rawSql"]
-        for macro, moment in moments.items():
-            sql = sql.replace(macro, moment)
+        start, end = (datetime.fromtimestamp(int(body[key]) / 1000, UTC) for key in ("from", "to"))
+        sql = expand(query["rawSql"], Context(start, end, 60))
         try:
             with psycopg.connect(self.grafana.conninfo) as connection:
                 cursor = connection.execute(sql)

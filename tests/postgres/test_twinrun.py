@@ -84,7 +84,7 @@ def test_a_broken_an_emptied_and_a_slower_panel_are_each_named(desk: psycopg.Con
     queries = (
         "SELECT sum(hours) FROM desk.tickets",
         "SELECT id FROM desk.tickets WHERE team = 'team 2'",
-        "SELECT pg_sleep(CASE WHEN count(*) = 300 THEN 0.01 ELSE 0.25 END) IS NULL FROM desk.tickets",
+        "SELECT pg_sleep(CASE WHEN count(*) = 300 THEN 0 ELSE 0.8 END) IS NULL FROM desk.tickets",
         "SELECT max(id) FROM desk.tickets WHERE team = 'team 2'",
     )
     panels = records(database, *queries)
@@ -97,12 +97,12 @@ def test_a_broken_an_emptied_and_a_slower_panel_are_each_named(desk: psycopg.Con
     slower = panels[2].twin
     assert slower is not None
     assert slower.times_slower is not None
-    assert 10 <= slower.times_slower <= 30
+    assert slower.times_slower >= 10
     findings = panel_findings(panels, DashboardSettings(), LIVE)
     assert [f.rule for f in findings] == ["PANEL-EMPTY", "PANEL-SLOWER", "PANEL-EMPTY"]
     assert all(f.is_open for f in findings)
     assert "'p1' of 'Desk' has nothing to show; on desk it has 100 rows" in findings[0].message
-    assert found(database, queries[2], slower_seconds=1.0) == []
+    assert found(database, queries[2], slower_seconds=3.0) == []
 
 
 def test_a_change_that_the_data_explain_is_shown_and_no_finding(desk: psycopg.Connection[Any], database: str) -> None:
@@ -112,7 +112,7 @@ def test_a_change_that_the_data_explain_is_shown_and_no_finding(desk: psycopg.Co
     assert (panel.twin.verdict, panel.twin.explained, panel.twin.how) == (
         TwinVerdict.CHANGED,
         True,
-        ("1 rows differ in count",),
+        ("1 row differs in count",),
     )
     assert found(database, "SELECT team, count(*) FROM desk.tickets GROUP BY 1") == []
 
