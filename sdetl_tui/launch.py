@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdetl_engine import ExitCode
-from sdetl_tui.terminal import Outlasting, detect, is_gone
+from sdetl_tui.terminal import Outlasting, detect, is_gone, is_utf8
 from sdetl_tui.text import plain
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def open_wizard(
 ) -> int:
     """Run the wizard; returns the exit code.  Raises UsageError where a full screen cannot be."""
     settings(plan)  # a plan or setting that is wrong is said before the screen opens
+    if wishes.plain:
+        return _open_lines(workspace, settings, wishes, source=source, target=target, plan=plan)
     terminal = detect(
         os.environ, sys.stdin, sys.stdout, ascii_only=wishes.ascii, theme=wishes.theme, mouse=wishes.mouse
     )
@@ -68,6 +70,38 @@ def open_wizard(
     for words in (*app.last_words, *_defect_words(workspace, app.defect)):
         sys.stderr.write(plain(words) + "\n")
     return int(app.return_code or 0)
+
+
+def _open_lines(
+    workspace: Workspace,
+    settings: Callable[[Path | None], Settings],
+    wishes: Wishes,
+    *,
+    source: Path | None,
+    target: str | None,
+    plan: Path | None,
+) -> int:
+    """The wizard line by line: no terminal is needed, and nothing of textual."""
+    from sdetl_tui.bridge import Bridge
+    from sdetl_tui.lines import Teller
+    from sdetl_tui.plain import LineMode
+    from sdetl_tui.session import Form
+
+    def write(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def read() -> str | None:
+        return sys.stdin.readline() or None
+
+    ascii_only = wishes.ascii or not is_utf8(sys.stdout)
+    bridge = Bridge(workspace.prepare(), read_only=wishes.read_only, dry_run=wishes.dry_run)
+    form = Form(str(source or ""), target or "", str(plan or ""))
+    try:
+        return LineMode(bridge, form, settings, Teller(write, read, ascii_only=ascii_only), ascii_only=ascii_only).run()
+    finally:
+        bridge.stop()
+        bridge.close()
 
 
 def _defect_words(workspace: Workspace, error: Exception | None) -> tuple[str, ...]:

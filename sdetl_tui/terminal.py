@@ -56,9 +56,8 @@ def detect(
         )
     colour = "NO_COLOR" not in environ or not environ["NO_COLOR"]
     remote = any(environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY"))
-    encoding = (stdout.encoding or locale.getpreferredencoding(do_setlocale=False) or "").lower().replace("-", "")
     found = Terminal(
-        ascii=ascii_only or encoding != "utf8" or environ["TERM"] == "linux",
+        ascii=ascii_only or not is_utf8(stdout) or environ["TERM"] == "linux",
         colour=colour,
         remote=remote,
         multiplexed=bool(environ.get("TMUX") or environ.get("STY")),
@@ -67,6 +66,12 @@ def detect(
     )
     _prepare(environ, found)
     return found
+
+
+def is_utf8(stdout: TextIO) -> bool:
+    """True when what is written there is UTF-8, so that signs other than ASCII arrive."""
+    encoding = stdout.encoding or locale.getpreferredencoding(do_setlocale=False) or ""
+    return encoding.lower().replace("-", "") == "utf8"
 
 
 def _prepare(environ: MutableMapping[str, str], terminal: Terminal) -> None:
