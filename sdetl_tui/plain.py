@@ -365,6 +365,9 @@ class LineMode:
         self._work(Stage.CUTOVER)
 
     def _roll_back(self) -> None:
+        if not versions.can_go_back(self._registry()):
+            self._teller.say("Not now: there is no version to go back to.")
+            return
         self._bridge.release_target()
         with self._session() as (session, settings):
             late = engine.late_writes(self._bridge.workspace, session, settings, engine.SilentReporter())
