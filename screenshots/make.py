@@ -66,7 +66,7 @@ async def press(pilot: Pilot[int], *keys: str) -> None:
 async def work(app: SdetlApp, pilot: Pilot[int]) -> None:
     """Wait until neither a stage nor a job is at work."""
     await pilot.pause(0.3)
-    while app.bridge.is_busy:
+    while app.bridge.is_busy or app.bridge.jobs:
         await pilot.pause(0.2)
     await pilot.pause(0.6)
 

@@ -46,6 +46,7 @@ from sdetl_tui.terminal import leave_word
 from sdetl_tui.text import written
 from sdetl_tui.themes import THEMES, themes
 from sdetl_tui.views.findings import Filter, Which
+from sdetl_tui.widgets.scroll import use_ascii
 from sdetl_tui.wizard import EFFECT, STAGE_OF, Deed, Guard, Place, exit_code, home, run_on_until, unreachable
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class SdetlApp(App[int]):
         self._followed: Stage | None = None
         self._ending: ExitCode | None = None
         self.set_class(session.terminal.ascii, "ascii")
+        use_ascii(only=session.terminal.ascii)
         for theme in themes():
             self.register_theme(theme)
         self.theme = THEMES[session.terminal.theme]
@@ -445,7 +447,7 @@ class SdetlApp(App[int]):
             with opening() as (session, settings):
                 return engine.rollback(session, settings, self.bridge.job_reporter("rolling back"), wanted, late=late)
 
-        self.bridge.start_job("rolling back", work, then)
+        self.bridge.start_job("rolling back", work, then, only_looks=False)
 
     def why_no_rollback(self) -> str | None:
         """Why not now, or None."""

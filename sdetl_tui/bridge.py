@@ -92,6 +92,7 @@ class Job:
 
     name: str
     then: Callable[[Job], None]
+    only_looks: bool = True
     result: Any = None
     error: SdetlError | None = None
     is_done: bool = False
@@ -235,8 +236,8 @@ class Bridge:
 
     @property
     def is_busy(self) -> bool:
-        """True while a stage or a job is at work."""
-        return self.is_running or bool(self._jobs)
+        """True while a stage is at work, or a job that changes something."""
+        return self.is_running or any(not job.only_looks for job in self._jobs)
 
     @property
     def findings(self) -> tuple[tuple[Stage, Finding], ...]:
@@ -300,11 +301,16 @@ class Bridge:
 
     # jobs
 
-    def start_job(self, name: str, work: Callable[[], Any], then: Callable[[Job], None]) -> None:
-        """Run ``work`` beside the screens; ``then`` gets the job inside a later ``poll``.  One of a name at a time."""
+    def start_job(
+        self, name: str, work: Callable[[], Any], then: Callable[[Job], None], *, only_looks: bool = True
+    ) -> None:
+        """Run ``work`` beside the screens; ``then`` gets the job inside a later ``poll``.  One of a name at a time.
+
+        ``only_looks``: it changes nothing, so nobody needs to be asked before it is cut off.
+        """
         if any(job.name == name for job in self._jobs):
             return
-        job = Job(name, then)
+        job = Job(name, then, only_looks)
         self._reporters[name] = JobReporter()
         self._jobs.append(job)
         threading.Thread(target=_work, args=(job, work), name=f"sdetl-{name}", daemon=True).start()

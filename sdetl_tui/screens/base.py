@@ -41,6 +41,8 @@ class PlaceScreen(Screen[None]):
     AUTO_FOCUS: ClassVar[str | None] = "#primary"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="back"),
+        # Reached only while nothing else is focused that knows Enter: for keys that come faster than the focus.
+        Binding("enter", "primary", show=False, id="primary"),
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("comma", "step(-1)", "Stage before", show=False, id="before"),
@@ -242,6 +244,10 @@ class PlaceScreen(Screen[None]):
             now = self.wizard.bridge.situation()
             self.wizard.carry_out(self.action(now), self)
 
+    def action_primary(self) -> None:
+        """Enter while nothing is focused."""
+        self.wizard.carry_out(self.action(self.wizard.bridge.situation()), self)
+
     def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
         """A row in full."""
         self.open_row(event.table, event.key)
@@ -251,6 +257,8 @@ class PlaceScreen(Screen[None]):
         blocks = self.detail(table, key)
         if blocks:
             self.app.push_screen(Detail(str(self.place), blocks, self.wizard.glyphs))
+        else:
+            self.say("there is no more to tell about this row")
 
     async def on_paged_table_pointed(self, event: PagedTable.Pointed) -> None:
         """On wide terminals the row under the cursor stands beside the table."""

@@ -143,7 +143,7 @@ class DrillScreen(PlaceScreen):
             if isinstance(screen, DrillScreen):
                 screen.action_again()
 
-        bridge.start_job("drill", work, done)
+        bridge.start_job("drill", work, done, only_looks=False)
 
     def _ask(self) -> None:
         opening = self.wizard.session_opener()
