@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +235,37 @@ def test_a_dashboard_that_fails_on_the_candidate_stops_before_the_switch(known: 
     known.add("a", "SELECT nothing FROM servicedesk.tickets")
     ended = run(known, tmp_path)
     assert (ended.outcome.exit_code, ended.status["validate"], ended.status["cutover"]) == (4, "failed", "pending")
+
+
+def test_the_token_is_asked_for_on_a_terminal_and_never_shown(
+    known: Grafana, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SDETL_GRAFANA_TOKEN")
+    monkeypatch.delenv("GRAFANA_TOKEN", raising=False)
+    known.add("a", "SELECT 1")
+    source = make_sqlite(tmp_path / "source.db", TICKETS)
+    words = ["run", str(source), "--target", known.conninfo, "--workspace", str(tmp_path / "w"), "--grafana", known.url]
+    words += ["--set", "health.start_free_bytes=0", "--skip-canary", "--until", "validate", "--yes", "--json"]
+    terminal, other_end = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "sdetl_tui.cli", *words],
+        stdin=other_end,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        assert child.stderr is not None
+        asked = b""
+        while not asked.endswith(b"without): ") and (letter := child.stderr.read(1)):
+            asked += letter
+        # What is typed before the question is thrown away.
+        time.sleep(0.2)
+        os.write(terminal, f"{TOKEN}\n".encode())
+        told, said = child.communicate(timeout=60)
+    os.close(other_end)
+    os.close(terminal)
+    document = json.loads(told)
+    assert (document["exit_code"], document["grafana"]["problems"]) == (0, [])
+    assert b"Grafana token" in asked
+    assert TOKEN.encode() not in told + said
+    assert TOKEN not in files(tmp_path / "w")

@@ -94,5 +94,6 @@ def _rehearsing(settings: Settings, schema: str) -> Settings:
             "gates": GateSettings(max_mismatched_columns=1.0, max_corrupt_dates=1.0, halt_score=0.0, min_score=0.0),
             "canary": settings.canary.model_copy(update={"schema_name": f"{schema}_canary"}),
             "dashboards": settings.dashboards.model_copy(update={"directory": None}),
+            "grafana": settings.grafana.model_copy(update={"url": None}),
         }
     )
