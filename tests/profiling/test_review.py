@@ -179,11 +179,13 @@ def test_every_rule_of_the_profile_has_its_cases() -> None:
     of_tables = {"TABLE-EMPTY", "ROW-DUPLICATE", "KEY-NULL", "KEY-DUPLICATE", "FK-ORPHANS", "RELATION-ORPHANS"}
     of_keys_as_they_will_be_held = {"KEY-COLLISION"}  # tests/test_run.py
     of_the_breaker = {"BREAKER-COLUMNS", "BREAKER-DATES"}
+    of_drift = {code for code in RULES if code.startswith("DRIFT-")}  # tests/test_drift.py
     assert {r.code for r in RULES.values() if r.stage == "profile"} == {
         *RAISED,
         *of_tables,
         *of_keys_as_they_will_be_held,
         *of_the_breaker,
+        *of_drift,
     }
 
 
