@@ -30,15 +30,8 @@ from sdetl_tui.export import export
 from sdetl_tui.glyphs import ASCII, UNICODE
 from sdetl_tui.help import KEYS, PAGES
 from sdetl_tui.modals.ask import Choose, Confirm, Detail, TypeToConfirm
+from sdetl_tui.screens import screen_of
 from sdetl_tui.screens.base import PlaceScreen
-from sdetl_tui.screens.cutover import CutoverScreen
-from sdetl_tui.screens.drill import DrillScreen
-from sdetl_tui.screens.findings import FindingsScreen
-from sdetl_tui.screens.stage import StageScreen, can_run_again
-from sdetl_tui.screens.start import StartScreen
-from sdetl_tui.screens.summary import SummaryScreen
-from sdetl_tui.screens.types import TypesScreen
-from sdetl_tui.screens.versions import RollbackScreen, VersionsScreen
 from sdetl_tui.session import Drilled
 from sdetl_tui.session import Form as Form
 from sdetl_tui.session import Session as Session
@@ -47,7 +40,7 @@ from sdetl_tui.text import written
 from sdetl_tui.themes import THEMES, themes
 from sdetl_tui.views.findings import Filter, Which
 from sdetl_tui.widgets.scroll import use_ascii
-from sdetl_tui.wizard import EFFECT, STAGE_OF, Deed, Guard, Place, exit_code, home, run_on_until, unreachable
+from sdetl_tui.wizard import EFFECT, Deed, Guard, Place, can_run_again, exit_code, home, run_on_until, unreachable
 
 if TYPE_CHECKING:
     from sdetl_engine import (
@@ -170,7 +163,7 @@ class SdetlApp(App[int]):
                 loop.add_signal_handler(number, self._end_by_signal, code)
         first = home(self.bridge.situation())
         self._history = [first]
-        self.push_screen(self._screen(first))
+        self.push_screen(screen_of(first))
         self.set_interval(self.terminal.poll_seconds, self._beat)
 
     def _beat(self) -> None:
@@ -218,28 +211,15 @@ class SdetlApp(App[int]):
         if self._history[-1] is place:
             return
         self._history.append(place)
-        self.switch_screen(self._screen(place))
+        self.switch_screen(screen_of(place))
 
     def back(self) -> None:
         """Where one was before."""
         if len(self._history) > 1:
             self._history.pop()
-            self.switch_screen(self._screen(self._history[-1]))
+            self.switch_screen(screen_of(self._history[-1]))
         elif self.place_screen is not None:
             self.place_screen.say("This is where you began: F10 leaves")
-
-    def _screen(self, place: Place) -> PlaceScreen:
-        others: dict[Place, Callable[[], PlaceScreen]] = {
-            Place.START: StartScreen,
-            Place.CUTOVER: CutoverScreen,
-            Place.SUMMARY: SummaryScreen,
-            Place.FINDINGS: FindingsScreen,
-            Place.TYPES: TypesScreen,
-            Place.VERSIONS: VersionsScreen,
-            Place.ROLLBACK: RollbackScreen,
-            Place.DRILL: DrillScreen,
-        }
-        return others[place]() if place in others else StageScreen(STAGE_OF[place])
 
     # deeds
 
@@ -260,17 +240,12 @@ class SdetlApp(App[int]):
                 self.go(Place.FINDINGS)
             case Deed.SWITCH:
                 self._switch()
-            case Deed.ROLL_BACK if isinstance(screen, RollbackScreen):
-                screen.roll_back(None)
-            case Deed.DRILL if isinstance(screen, DrillScreen):
-                screen.start()
             case Deed.QUIT:
                 self.action_leave()
             case _:
-                screen.say("Nothing can be done here now")
+                screen.perform(action.deed)
 
     def _begin(self, screen: PlaceScreen) -> None:
-        assert isinstance(screen, StartScreen)
         source, target, plan = (text.strip() for text in (self.form.source, self.form.target, self.form.plan))
         try:
             if not source:
@@ -291,7 +266,7 @@ class SdetlApp(App[int]):
         def done(job: Job) -> None:
             screen = self.place_screen
             if job.error is not None:
-                if isinstance(screen, StartScreen):
+                if screen is not None:
                     screen.problem(job.error)
                 return
             self.bridge.take(job.result)

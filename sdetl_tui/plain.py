@@ -16,9 +16,11 @@ from sdetl_tui.glyphs import ASCII, UNICODE, percent
 from sdetl_tui.help import PAGES
 from sdetl_tui.lines import PAGE, Ended, Teller
 from sdetl_tui.views import cutover, drill, findings, summary, types, versions
+from sdetl_tui.views.figures import count, duration, size
 from sdetl_tui.views.findings import ARGUED, Filter
-from sdetl_tui.views.look import Look, count, duration, size
-from sdetl_tui.views.places import VIEWS, purpose
+from sdetl_tui.views.look import Look
+from sdetl_tui.views.places import VIEWS
+from sdetl_tui.views.purposes import purpose
 from sdetl_tui.wizard import (
     EFFECT,
     STAGE_OF,

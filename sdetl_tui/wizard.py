@@ -318,3 +318,9 @@ def exit_code(now: Situation) -> int:
     begun = any(r.status is not Status.PENDING for r in now.records)
     finished_dry = now.dry_run and now.record(Stage.SCORE).status is Status.PASSED
     return 130 if begun and not finished_dry else 0
+
+
+def can_run_again(stage: Stage, status: Status) -> bool:
+    """Pre-flight may be looked at again at any time until the switch; the others after they ended badly."""
+    ended_badly = status in (Status.FAILED, Status.CANCELLED, Status.REVIEW, Status.HALTED)
+    return ended_badly or (stage is Stage.PREFLIGHT and status is Status.PASSED)

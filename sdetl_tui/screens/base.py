@@ -16,18 +16,19 @@ from sdetl_engine import Status
 from sdetl_tui.blocks import STATUS_TONE, Note, Span, Tone, line
 from sdetl_tui.modals.ask import Detail, error_lines
 from sdetl_tui.text import content, contents, plain
-from sdetl_tui.views.look import Look
-from sdetl_tui.views.places import purpose
+from sdetl_tui.views.purposes import purpose
 from sdetl_tui.widgets.draw import drawn
 from sdetl_tui.widgets.frame import Banner, KeyLine, Meter, NextBar, Rail, Shown, StatusBar
 from sdetl_tui.widgets.paged import PagedTable
 from sdetl_tui.wizard import STAGE_OF, Place, next_line, primary
 
 if TYPE_CHECKING:
+    from sdetl_engine import SdetlError
     from sdetl_tui.blocks import Block
     from sdetl_tui.bridge import Pulse
     from sdetl_tui.screens.host import Host
-    from sdetl_tui.wizard import Action, Situation
+    from sdetl_tui.views.look import Look
+    from sdetl_tui.wizard import Action, Deed, Situation
 
 
 _SAID_SECONDS = 2.0
@@ -86,8 +87,19 @@ class PlaceScreen(Screen[None]):
 
     def look(self) -> Look | None:
         """The run to look at, or None."""
+        # Not needed for the first picture, and it brings every result of the engine along.
+        from sdetl_tui.views.look import Look
+
         runner = self.wizard.bridge.runner
         return Look(runner.deployment, runner.records, self.wizard.glyphs) if runner is not None else None
+
+    def perform(self, deed: Deed) -> None:
+        """A deed that only this place knows how to do."""
+        self.say("Nothing can be done here now")
+
+    def problem(self, error: SdetlError) -> None:
+        """What was asked for cannot be done."""
+        self.say(f"{error.message}; {error.next_step}")
 
     # frame
 

@@ -82,7 +82,7 @@ class DrillScreen(PlaceScreen):
         """What is done just now."""
         return (self.action(now).why_not if self._is_running else None) or super().next_words(now)
 
-    def start(self) -> None:
+    def perform(self, deed: Deed) -> None:
         """Ask once more, then rehearse."""
         kept = self.wizard.drilled
         broken = ", ".join(kept.faults) or "nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sdetl_engine import SdetlError, Stage, Status
+from sdetl_engine import SdetlError, Stage
 from sdetl_tui.blocks import Note
 from sdetl_tui.modals.ask import error_lines
 from sdetl_tui.screens.base import PlaceScreen
@@ -47,9 +47,3 @@ class StageScreen(PlaceScreen):
     def action_again(self) -> None:
         """F5: check again in place."""
         self.wizard.run_again(self.stage, self)
-
-
-def can_run_again(stage: Stage, status: Status) -> bool:
-    """Pre-flight may be looked at again at any time until the switch; the others after they ended badly."""
-    ended_badly = status in (Status.FAILED, Status.CANCELLED, Status.REVIEW, Status.HALTED)
-    return ended_badly or (stage is Stage.PREFLIGHT and status is Status.PASSED)

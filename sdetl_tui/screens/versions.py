@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sdetl_engine import RolledBack, SdetlError, Version
     from sdetl_tui.blocks import Block
     from sdetl_tui.bridge import Job
-    from sdetl_tui.wizard import Action, Situation
+    from sdetl_tui.wizard import Action, Deed, Situation
 
 
 class RegistryScreen(PlaceScreen):
@@ -133,6 +133,10 @@ class RollbackScreen(RegistryScreen):
     """The way back, one version at a time."""
 
     place = Place.ROLLBACK
+
+    def perform(self, deed: Deed) -> None:
+        """To the version before."""
+        self.roll_back(None)
 
     def blocks(self) -> Sequence[Block]:
         """What it would do, or did."""

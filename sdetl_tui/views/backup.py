@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import BackupResult, Stage
 from sdetl_tui.blocks import Column, Facts, Note, Row, Table, Tone, line
-from sdetl_tui.views.look import Rows, count, said, size
+from sdetl_tui.views.figures import Rows, count, said, size
 
 if TYPE_CHECKING:
     from sdetl_tui.blocks import Block, Line

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 import sdetl_engine as engine
 from sdetl_engine import CleanedResult, Stage
 from sdetl_tui.blocks import Column, Facts, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Rows, count, said
+from sdetl_tui.views.figures import Rows, count, said
 
 if TYPE_CHECKING:
     from sdetl_engine import Deployment, LedgerLine

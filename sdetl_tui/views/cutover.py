@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import CutoverResult, Stage, Status, ValidateResult
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.figures import Rows, count, points, said
 from sdetl_tui.views.grafana import grafana_facts, grafana_panels
-from sdetl_tui.views.look import Rows, count, points, said
 
 if TYPE_CHECKING:
     from sdetl_engine import TableContrast, Version, VersionContrast

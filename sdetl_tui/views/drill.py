@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sdetl_engine import Fault, StepStatus
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
 from sdetl_tui.glyphs import sparkline
-from sdetl_tui.views.look import Rows, count, said
+from sdetl_tui.views.figures import Rows, count, said
 
 if TYPE_CHECKING:
     from sdetl_engine import Drill, DrillResult, DrillStep

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import RULES, Choice, Finding, Gate, Severity, Stage
 from sdetl_tui.blocks import SEVERITY_TONE, Column, Facts, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Rows, count, said
+from sdetl_tui.views.figures import Rows, count, said
 
 if TYPE_CHECKING:
     from sdetl_engine import Decision

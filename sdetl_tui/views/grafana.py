@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import Verdict
 from sdetl_tui.blocks import Column, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Rows, count
+from sdetl_tui.views.figures import Rows, count
 
 if TYPE_CHECKING:
     from sdetl_engine import GrafanaPanel, GrafanaSeen

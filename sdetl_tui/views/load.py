@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import LoadedResult, Stage
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Rows, count, duration, said
+from sdetl_tui.views.figures import Rows, count, duration, said
 
 if TYPE_CHECKING:
     from sdetl_engine import TableProof

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import PreflightResult, Stage, Verdict
 from sdetl_tui.blocks import Column, Facts, Row, Table, Tone, line
-from sdetl_tui.views.look import Rows, said, size
+from sdetl_tui.views.figures import Rows, said, size
 
 if TYPE_CHECKING:
     from sdetl_engine import Check

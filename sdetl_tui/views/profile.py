@@ -9,7 +9,7 @@ import sdetl_engine as engine
 from sdetl_engine import ProfileResult, SdetlError, Stage
 from sdetl_tui.blocks import Column, Facts, Gauge, Note, Row, Span, Table, Tone, line
 from sdetl_tui.glyphs import bar
-from sdetl_tui.views.look import Rows, count, said, share
+from sdetl_tui.views.figures import Rows, count, said, share
 
 if TYPE_CHECKING:
     from sdetl_engine import ColumnFacts, GaugeReading, TypeVerdict

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import ScoreResult, Stage
 from sdetl_tui.blocks import Column, Facts, Gauge, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Rows, count, points, said
+from sdetl_tui.views.figures import Rows, count, points, said
 
 if TYPE_CHECKING:
     from sdetl_engine import ScoreReceipt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import CutoverResult, ScoreResult, Stage, Status
 from sdetl_tui.blocks import Column, Facts, Note, Row, Table, Tone, line
-from sdetl_tui.views.look import Rows, duration, points, said
+from sdetl_tui.views.figures import Rows, duration, points, said
 
 if TYPE_CHECKING:
     from sdetl_engine import CheckedLine

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sdetl_engine import Stage, TwinVerdict, ValidateResult
 from sdetl_tui.blocks import Column, Facts, Row, Span, Table, Tone, line
+from sdetl_tui.views.figures import Rows, count, said
 from sdetl_tui.views.grafana import grafana_facts
-from sdetl_tui.views.look import Rows, count, said
 
 if TYPE_CHECKING:
     from sdetl_engine import ComparedColumn, PanelRecord, PanelTwin

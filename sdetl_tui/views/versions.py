@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sdetl_engine as engine
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.look import Rows, count, points, said
+from sdetl_tui.views.figures import Rows, count, points, said
 
 if TYPE_CHECKING:
     from sdetl_engine import LateWrites, RolledBack, RunState, Version

@@ -13,7 +13,7 @@ from sdetl_engine import Stage, Status
 from sdetl_tui.blocks import STATUS_TONE, Span, Tone, line
 from sdetl_tui.glyphs import bar, percent, sparkline
 from sdetl_tui.text import content, contents
-from sdetl_tui.views.look import count, duration, size
+from sdetl_tui.views.figures import count, duration, size
 from sdetl_tui.wizard import STAGE_OF, Place
 
 if TYPE_CHECKING:
