@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sdetl_tui.blocks import Block, Facts, Gauge, Note, Table
-from sdetl_tui.text import written
+from sdetl_tui.text import plain, written
 
 
 def told(blocks: Iterable[Block]) -> Iterator[str]:
@@ -16,15 +16,18 @@ def told(blocks: Iterable[Block]) -> Iterator[str]:
         match block:
             case Facts():
                 if block.title:
-                    yield block.title
-                label = max((len(name) for name, _ in block.rows), default=0)
-                yield from (f"{name:<{label}}  {written(value)}" for name, value in block.rows)
+                    yield plain(block.title)
+                names = [plain(name) for name, _ in block.rows]
+                label = max(map(len, names), default=0)
+                yield from (
+                    f"{name:<{label}}  {written(value)}" for name, (_, value) in zip(names, block.rows, strict=True)
+                )
             case Note():
                 if block.title:
-                    yield block.title
+                    yield plain(block.title)
                 yield from (written(text) for text in block.lines)
             case Gauge():
-                yield f"{block.verdict}  {block.label}: {block.shown}"
+                yield plain(f"{block.verdict}  {block.label}: {block.shown}")
             case Table():
                 yield from _table(block)
         yield ""
@@ -32,11 +35,11 @@ def told(blocks: Iterable[Block]) -> Iterator[str]:
 
 def _table(table: Table, most: int = 10_000) -> Iterator[str]:
     if table.title:
-        yield table.title
+        yield plain(table.title)
     if not len(table.rows):
-        yield table.empty
+        yield plain(table.empty)
         return
-    heads = [column.title for column in table.columns]
+    heads = [plain(column.title) for column in table.columns]
     rows = [[written(cell) for cell in row.cells] for row in itertools.islice(table.rows, most)]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     for row in [heads, *rows]:

@@ -73,13 +73,11 @@ def _undecided(record: StageRecord) -> StageRecord:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Seated:
-    """An app under test: its replay, and what stands on the screen."""
+class Hands:
+    """An app under test: keys go in, what stands on the screen comes out."""
 
     app: SdetlApp
     pilot: Pilot[int]
-    replay: Replay
-    face: Face
 
     async def press(self, *keys: str) -> None:
         """Press keys, and let the wizard look at the engine.
@@ -131,7 +129,15 @@ class Seated:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _ByHand(Terminal):
+class Seated(Hands):
+    """An app over a replay."""
+
+    replay: Replay
+    face: Face
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ByHand(Terminal):
     """Looks at the engine when the test says so."""
 
     @property
@@ -165,7 +171,7 @@ def seat(recorded: Recorded, tmp_path: Path) -> Seat:
         bridge = Bridge(Workspace(tmp_path / "w").prepare(), face=face, **modes)
         if begun:
             bridge.take(face.replay.as_runner())
-        terminal = _ByHand(ascii_only, True, False, False, "dark", True)
+        terminal = ByHand(ascii_only, True, False, False, "dark", True)
         answers = form or Form(str(recorded.deployment.source), "host=127.0.0.1 dbname=none connect_timeout=1")
         app = SdetlApp(Session(bridge, terminal, answers, lambda plan: load_settings(assignments=ASSIGNMENTS)))
         app.animation_level = "none"
