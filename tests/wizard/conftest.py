@@ -85,6 +85,7 @@ class Hands:
         Not ``pilot.press``: that waits for an idle process, which takes seconds where other work is going on.
         """
         for key in keys:
+            await self._until_buttons_listen()
             character = key if len(key) == 1 else _CHARACTERS.get(key)
             self.app.post_message(Key(key, character))
             await self._hop()
@@ -105,6 +106,11 @@ class Hands:
             await asyncio.sleep(0.02)
         self.app._beat()
         await self._hop()
+
+    async def _until_buttons_listen(self) -> None:
+        """A button that was just pressed takes no second press for a fifth of a second."""
+        while self.app.is_running and self.app.focused is not None and self.app.focused.has_class("-active"):
+            await asyncio.sleep(0.02)
 
     async def _hop(self) -> None:
         """Messages lead to messages: let a few generations of them be worked off."""

@@ -1,0 +1,168 @@
+"""Decisions, confirmations and long tables by keys alone, over a replay of one real run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from textual.widgets import Static
+
+from sdetl_engine import Evidence, Finding, Severity, Stage, Status
+from sdetl_tui.wizard import Place
+from tests.wizard.conftest import Seat, Seated
+from tests.wizard.recorded import Recorded, Replay
+from tests.wizard.test_screens import place_of
+
+
+def pages(operator: Seated) -> list[str]:
+    """What stands under the tables of more than one page; it may have been scrolled out of sight."""
+    return [str(told.render()) for told in operator.app.screen.query(".pages").results(Static)]
+
+
+async def declare_the_mark(operator: Seated) -> None:
+    """On the findings: open the halt, keep the proposed mark, say why."""
+    await operator.press("enter")
+    assert "with this decision the gate goes from halted to passed" in operator.words
+    await operator.press("enter")
+    await operator.type("the form writes ? for unknown")
+    await operator.press("enter", "enter")
+
+
+async def test_every_place_has_a_page_of_help(seat: Seat) -> None:
+    async with seat(Stage.REPORT) as operator:
+        for place in [p for p in Place if p is not Place.START]:
+            operator.app.go(place)
+            await operator.settle()
+            await operator.press("f1")
+            assert f"Help: {place}" in operator.shown
+            await operator.press("escape")
+            assert place_of(operator) is place
+
+
+async def test_from_start_to_summary_by_enter_and_g(seat: Seat) -> None:
+    async with seat(begun=False) as operator:
+        assert place_of(operator) is Place.START
+        await operator.press("enter")
+        assert place_of(operator) is Place.PREFLIGHT
+        await operator.press("enter")
+        assert operator.replay.record(Stage.PREFLIGHT).status is Status.PASSED
+        await operator.press("enter")
+        assert place_of(operator) is Place.BACKUP
+        await operator.press("g")
+        assert "always before the cutover" in operator.words
+        await operator.press("enter")
+        assert operator.replay.started == [Stage.PREFLIGHT]
+        await operator.press("g", "y")
+        assert operator.replay.record(Stage.PROFILE).status is Status.HALTED
+        assert place_of(operator) is Place.PROFILE
+        assert "Decide: 1 that halt" in operator.shown
+
+
+async def test_a_halt_is_decided_with_a_reason_and_the_gate_follows_at_once(seat: Seat) -> None:
+    async with seat(Stage.BACKUP) as operator:
+        await operator.press("enter")
+        assert "HALTED" in operator.shown
+        await operator.press("enter")
+        assert place_of(operator) is Place.FINDINGS
+        await declare_the_mark(operator)
+        assert "the gate of profile is now passed" in operator.words
+        (decision,) = operator.replay.deployment.made
+        assert (decision.rule, decision.table, decision.column, decision.argument) == (
+            *("BREAKER-DATES", "visits", "at", "?"),
+        )
+        assert decision.reason == "the form writes ? for unknown"
+        await operator.press("h")
+        assert "Run profile again with your decisions" in operator.words
+        await operator.press("enter")
+        assert operator.replay.record(Stage.PROFILE).status in (Status.PASSED, Status.REVIEW)
+
+
+async def test_a_decision_needs_a_reason(seat: Seat) -> None:
+    async with seat(Stage.BACKUP) as operator:
+        await operator.press("enter", "enter", "enter", "enter", "enter", "enter")
+        assert "a decision needs a reason" in operator.words
+        await operator.press("escape")
+        assert operator.replay.deployment.made == []
+
+
+async def test_a_halt_cannot_be_agreed_to(seat: Seat) -> None:
+    async with seat(Stage.BACKUP) as operator:
+        await operator.press("enter")
+        await operator.press("enter", "enter")
+        assert "gate goes from halted to passed" in operator.words
+        assert "agree: go on with it as it is" not in operator.words
+        await operator.press("escape", "a")
+        assert "Agree to 1 reviews" in operator.words
+        assert "BREAKER-DATES" not in operator.words.partition("Agree to 1 reviews")[2].partition("Cancel")[0]
+        assert operator.replay.deployment.made == []
+
+
+async def test_the_cutover_arms_only_when_the_name_is_equal(seat: Seat) -> None:
+    async with seat(Stage.VALIDATE) as operator:
+        await operator.press("enter")
+        assert "Cut over" in operator.shown
+        await operator.press("enter")
+        await operator.type("servicedes")
+        assert "1 more characters" in operator.words
+        await operator.press("enter")
+        assert operator.app.screen.query_one("#accept").disabled
+        await operator.type("x")
+        assert "another name" in operator.words
+        await operator.press("backspace", "k")
+        assert "armed" in operator.shown
+        await operator.press("escape")
+        assert operator.replay.started == [Stage.CUTOVER]
+        await operator.press("enter")
+        await operator.type("servicedesk")
+        await operator.press("enter", "enter")
+        assert operator.replay.record(Stage.CUTOVER).status is Status.PASSED
+        assert operator.replay.deployment.made[-1].reason == "typed servicedesk in the wizard"
+
+
+@pytest.mark.parametrize("stage", [Stage.CLEAN, Stage.MIGRATE])
+async def test_what_writes_much_is_confirmed_by_another_key(seat: Seat, stage: Stage) -> None:
+    before = list(Stage)[list(Stage).index(stage) - 1]
+    async with seat(before) as operator:
+        await operator.press("enter")
+        assert "undo:" in operator.shown
+        assert operator.app.focused is not None
+        assert operator.app.focused.id == "cancel"
+        await operator.press("enter")
+        assert operator.replay.started == []
+        await operator.press("enter", "y")
+        assert operator.replay.started == [stage]
+
+
+async def test_ten_thousand_findings_are_shown_by_pages(seat: Seat) -> None:
+    many = tuple(
+        Finding(
+            *("ORPHANS", Severity.WARNING, f"{n} rows point nowhere", "look"),
+            table=f"table_{n:05}",
+            column="ref",
+            count=n,
+            evidence=(Evidence(str(n), "x"),),
+        )
+        for n in range(10_000)
+    )
+
+    def crowded(replay: Replay) -> None:
+        replay.put(dataclasses.replace(replay.record(Stage.PROFILE), findings=many))
+
+    async with seat(Stage.SCORE, prepare=crowded) as operator:
+        await operator.press("f")
+        assert pages(operator)[-1].startswith("rows 1 to 200 of")
+        await operator.press("ctrl+end", "pagedown")
+        assert pages(operator)[-1].startswith("rows 201 to 400 of")
+
+
+async def test_the_ledger_is_turned_page_by_page(seat: Seat, recorded: Recorded) -> None:
+    changed = recorded.stages[Stage.CLEAN].summary["cells_changed"]
+    assert isinstance(changed, int)
+    assert changed > 200
+    async with seat(Stage.CLEAN, size=(120, 60)) as operator:
+        await operator.press("comma")
+        operator.app.screen.query("Rows").last().focus()
+        await operator.press("ctrl+end", "pagedown")
+        assert pages(operator)[-1].startswith(f"rows 201 to {min(400, changed):,} of {changed:,}")
+        await operator.press("pageup")
+        assert pages(operator)[-1].startswith("rows 1 to 200 of")
