@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Static
 
 from sdetl_engine import Evidence, Finding, Severity, Stage, Status
+from sdetl_tui.app import Form
 from sdetl_tui.wizard import Place
 from tests.wizard.conftest import Seat, Seated
 from tests.wizard.recorded import Recorded, Replay
@@ -166,3 +167,14 @@ async def test_the_ledger_is_turned_page_by_page(seat: Seat, recorded: Recorded)
         assert pages(operator)[-1].startswith(f"rows 201 to {min(400, changed):,} of {changed:,}")
         await operator.press("pageup")
         assert pages(operator)[-1].startswith("rows 1 to 200 of")
+
+
+async def test_the_way_back_says_when_there_is_none(seat: Seat, recorded: Recorded) -> None:
+    session = recorded.deployment.session
+    assert session is not None
+    async with seat(Stage.REPORT, form=Form(str(recorded.deployment.source), session.spoken)) as operator:
+        await operator.press("r")
+        await operator.settle()
+        assert "There is no version to go back to" in operator.words
+        await operator.press("enter")
+        assert "Not now: there is no version to go back to" in operator.words
