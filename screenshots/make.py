@@ -98,8 +98,6 @@ async def first_run(app: SdetlApp, pilot: Pilot[int], camera: Camera) -> None:
         await work(app, pilot)
         await camera.take(stage)
     await press(pilot, "enter", "enter", "y")
-    await pilot.pause(1.5)
-    await camera.take("migrate-running")
     await work(app, pilot)
     await camera.take("migrate")
     await press(pilot, "enter", "enter")

@@ -124,7 +124,7 @@ def taken_up_to_the_end(source: Path, database: str, space: Path, stage: str) ->
     (state,) = run_states(Workspace(space))
     assert state.is_resumable
     with at_terminal(str(source), "--target", database, workspace=space) as operator:
-        operator.sees(state.run_id, f"stopped at {stage}")
+        operator.sees(state.run_id, f"at {stage}")
         operator.press("enter")
         operator.sees(f"Take it up at {stage}")
         operator.press("enter")
