@@ -82,7 +82,7 @@ class StartScreen(PlaceScreen):
         resumable = next((s for s in self._states or () if s.is_resumable), None)
         if resumable is not None:
             where = f" at {resumable.stopped_at}" if resumable.stopped_at else ""
-            return f"Enter on {resumable.run_id} takes it up ({resumable.outcome}{where})"
+            return f"Enter takes up {resumable.run_id} ({resumable.outcome}{where})"
         return super().next_words(now)
 
     def on_input_changed(self, event: Input.Changed) -> None:
