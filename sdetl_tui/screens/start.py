@@ -85,6 +85,13 @@ class StartScreen(PlaceScreen):
             return f"Enter takes up {resumable.run_id} ({resumable.outcome}{where})"
         return super().next_words(now)
 
+    def action_primary(self) -> None:
+        """Enter while nothing is focused: never a new run by accident where one waits to be taken up."""
+        if self._states is None or self._has_resumable():
+            self._focus_runs()
+        else:
+            super().action_primary()
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """What was typed stays, wherever one goes meanwhile."""
         self._keep()

@@ -151,6 +151,9 @@ class RollbackScreen(RegistryScreen):
 
     def next_words(self, now: Situation) -> str:
         """After it was done, the same way leads forward again."""
+        why_not = self.action(now).why_not
+        if why_not is not None:
+            return f"Not now: {why_not}"
         if self.done is not None:
             return "done: once more makes the other version live again"
         return super().next_words(now)
