@@ -21,7 +21,8 @@ from sdetl_engine.errors import EnvironmentFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.planning import plan_of
 from sdetl_engine.postgres import build
-from sdetl_engine.postgres.compare import ComparedRows, Unshapeable, compare_rows, key_column
+from sdetl_engine.postgres.compare import ComparedRows, compare_rows, key_column
+from sdetl_engine.postgres.encoding import Unshapeable
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan, VersionPlan
 from sdetl_engine.postgres.quarantined import compare_quarantine, strangers_in_quarantine
 from sdetl_engine.records import CleanedResult, ProfileResult, TableDiff

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -24,11 +24,20 @@ def main() -> None:
     job = pickle.loads(line.recv_bytes())  # noqa: S301 - it comes from our own parent
     threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
     try:
-        answer = ("returned", job(reporter=_Telling(line)))
+        answer = ("returned", _finished(line, job(reporter=_Telling(line))))
     except Exception as error:  # noqa: BLE001 - the border of the process: whatever it was, the parent raises it
         answer = ("raised", _portable(error))
     with contextlib.suppress(OSError):
         line.send(answer)
+
+
+def _finished(line: Connection, result: object) -> object:
+    """The result; of an iterator the items are sent, one by one, and nothing is left."""
+    if not isinstance(result, Iterator):
+        return result
+    for item in result:
+        line.send(("item", item))
+    return None
 
 
 def _know_the_rooms() -> None:

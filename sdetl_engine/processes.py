@@ -7,6 +7,7 @@ It imports only what the job names, never the caller's program, so that a script
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
@@ -18,12 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from sdetl_engine.errors import ResourceError
 from sdetl_engine.events import Reporter
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 MOST = 2
 """Jobs that are worth starting side by side: each takes some 50 MB, and the client is to stay under 200."""
@@ -37,20 +39,19 @@ def useful() -> int:
     return min(cores, MOST)
 
 
-class Processes(Generic[Result]):
-    """Jobs at work side by side, as a context manager; leaving it ends those that still run.
+NEXT = "next"
+"""What a job of `Streams` yields when it is another's turn."""
 
-    A job is a ``functools.partial`` of a function at the top level of a module, called with ``reporter`` besides.  It
-    and its result are pickled.  What the job tells ``reporter`` is told to the caller's; it need not look for a wish to
-    stop, since its process is then ended.
-    """
 
-    def __init__(self, jobs: Sequence[functools.partial[Result]], reporter: Reporter) -> None:
+class _Running:
+    """Jobs at work side by side, as a context manager; leaving it ends those that still run."""
+
+    def __init__(self, jobs: Sequence[functools.partial[Any]], reporter: Reporter) -> None:
         self._jobs = jobs
         self._reporter = reporter
         self._workers: list[_Worker] = []
 
-    def __enter__(self) -> Processes[Result]:
+    def __enter__(self) -> Self:
         try:
             for job in self._jobs:
                 self._workers.append(_Worker(job))
@@ -66,6 +67,22 @@ class Processes(Generic[Result]):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._end()
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            worker.end()
+
+
+class Processes(_Running, Generic[Result]):
+    """Jobs whose results are wanted.
+
+    A job is a ``functools.partial`` of a function at the top level of a module, called with ``reporter`` besides.  It
+    and its result are pickled.  What the job tells ``reporter`` is told to the caller's; it need not look for a wish to
+    stop, since its process is then ended.
+    """
+
+    def __init__(self, jobs: Sequence[functools.partial[Result]], reporter: Reporter) -> None:
+        super().__init__(jobs, reporter)
 
     def results(self) -> list[Result]:
         """What the jobs return, in their order.  Raises what the first of them raised; ResourceError when one was
@@ -87,9 +104,32 @@ class Processes(Generic[Result]):
         if len(known) == len(heard):
             self._reporter.progress(*min(known, key=lambda progress: progress[1]))
 
-    def _end(self) -> None:
-        for worker in self._workers:
-            worker.end()
+
+class Streams(_Running, Generic[Item]):
+    """Jobs that each return an iterator, whose items are wanted in turn.
+
+    The first job's items come until it yields `NEXT`, then the second's, and so on, round and round; one that has come
+    to its end is left out.  A process whose turn it is not yet works ahead as far as the line to it holds.
+    """
+
+    def __init__(self, jobs: Sequence[functools.partial[Iterator[Item | object]]], reporter: Reporter) -> None:
+        super().__init__(jobs, reporter)
+
+    def items(self) -> Iterator[Item]:
+        """Every item.  Raises what a job raised when it would have been its turn; ResourceError when one was killed;
+        Cancelled."""
+        turns = collections.deque(self._workers)
+        while turns:
+            worker = turns[0]
+            while not worker.connection.poll(_POLL_SECONDS):
+                self._reporter.check()
+            if worker.listen(self._reporter):
+                turns.popleft()
+            elif worker.item == NEXT:
+                turns.rotate(-1)
+            elif worker.item is not None:
+                yield worker.item
+            worker.item = None
 
 
 @contextlib.contextmanager
@@ -111,6 +151,7 @@ class _Worker:
     def __init__(self, job: functools.partial[Any]) -> None:
         self.connection, theirs = Pipe()
         self.result: Any = None
+        self.item: Any = None
         self.progress: tuple[str, int, int | None, str] | None = None
         with theirs:
             self._process = subprocess.Popen(
@@ -136,6 +177,8 @@ class _Worker:
             self.progress = content
         elif what == "event":
             _tell(reporter, content)
+        elif what == "item":
+            self.item = content
         elif what == "raised":
             raise content
         else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 
 from sdetl_engine.errors import Cancelled, ResourceError, SourceError, ValidationFailed
 from sdetl_engine.events import RecordingReporter, Reporter, SilentReporter
-from sdetl_engine.processes import Processes
+from sdetl_engine.processes import NEXT, Processes, Streams
 
 ROOT = Path(__file__).parent.parent
 
@@ -108,3 +110,57 @@ def test_every_error_survives_the_way() -> None:
         *("rows differ", "look", "a schema"),
         "rows differ",
     )
+
+
+def count_from(first: int, step: int, end: int, *, reporter: Reporter) -> Iterator[int | object]:
+    for number in range(first, end, step):
+        yield number
+        yield -number
+        yield NEXT
+
+
+def count_and_fail(*, reporter: Reporter) -> Iterator[int | object]:
+    yield 1
+    yield NEXT
+    raise SourceError("the file t.db is damaged", next_step="get it again", kind="source-malformed")
+
+
+def count_for_ever(folder: Path, *, reporter: Reporter) -> Iterator[int | object]:
+    (folder / str(os.getpid())).touch()
+    for number in itertools.count():
+        yield number
+        yield NEXT
+
+
+def test_streams_take_turns_and_one_at_its_end_is_left_out() -> None:
+    jobs = [functools.partial(count_from, 0, 2, 5), functools.partial(count_from, 1, 2, 2)]
+    with Streams[int](jobs, SilentReporter()) as streams:
+        assert list(streams.items()) == [0, 0, 1, -1, 2, -2, 4, -4]
+
+
+def test_what_a_stream_raises_comes_when_it_is_its_turn() -> None:
+    jobs = [functools.partial(count_from, 10, 1, 12), functools.partial(count_and_fail)]
+    heard: list[int] = []
+    with pytest.raises(SourceError, match=r"t\.db is damaged"), Streams[int](jobs, SilentReporter()) as streams:
+        heard.extend(streams.items())
+    assert heard == [10, -10, 1, 11, -11]
+
+
+def test_streams_that_nobody_listens_to_any_more_are_ended(tmp_path: Path) -> None:
+    with Streams[int]([functools.partial(count_for_ever, tmp_path)] * 2, SilentReporter()) as streams:
+        assert list(itertools.islice(streams.items(), 4)) == [0, 0, 1, 1]
+        running = pids(tmp_path, 2)
+    assert not any(psutil.pid_exists(pid) for pid in running)
+
+
+def test_a_wish_to_stop_is_heard_while_a_stream_is_waited_for(tmp_path: Path) -> None:
+    with (
+        pytest.raises(Cancelled),
+        Streams[int]([functools.partial(sleep_then_yield, tmp_path)], RecordingReporter(cancel_at_check=2)) as streams,
+    ):
+        list(streams.items())
+
+
+def sleep_then_yield(folder: Path, *, reporter: Reporter) -> Iterator[int | object]:
+    time.sleep(60)
+    yield 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import psutil
 
 from sdetl_engine.errors import ResourceError
 from sdetl_engine.settings import HealthSettings
+
+EVERY_SECONDS = 0.25
+"""Batches that follow one another more quickly than this share a reading: taking one costs milliseconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,10 +53,14 @@ class HealthCheck:
         self._ping = ping
         self._warn = warn
         self._warned = False
+        self._next = 0.0
         self.latest = measure(folder)
 
     def __call__(self) -> None:
-        """Measure, compare, ping."""
+        """Measure, compare, ping; nothing when that was done a moment ago."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + EVERY_SECONDS
         self.latest = health = measure(self._folder)
         if health.free_bytes < self._limits.min_free_bytes:
             raise ResourceError(

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import abc, sql
-from psycopg._copy_base import format_row_binary
-from psycopg.adapt import PyFormat, Transformer
+from psycopg import sql
 
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres.connect import statement_error
-from sdetl_engine.postgres.load import select_of
+from sdetl_engine.postgres.encoding import RowEncoder
+from sdetl_engine.postgres.outgoing import select_of
 from sdetl_engine.postgres.partitions import Part, parts_of
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
 from sdetl_engine.postgres.unmatched import Unmatched
@@ -46,10 +45,6 @@ class ComparedRows:
 
     expected: int
     actual: int
-
-
-class Unshapeable(Exception):
-    """A value of the source has no form on the wire: what was measured of its column is not true of it."""
 
 
 def compare_rows(
@@ -121,7 +116,7 @@ class _Table:
         self._found = found
         self._reporter = reporter
         self._done = done
-        self._source = _SourceRows(source, connection, plan, part, span)
+        self._source = _SourceRows(source, plan, part, span)
         self._target = _TargetRows(connection, schema, plan, part, span)
         places = {c.name: place for place, c in enumerate(plan.columns)}
         self._key = [places[name] for name in plan.primary_key] if set(plan.primary_key) <= set(places) else []
@@ -255,7 +250,6 @@ class _SourceRows:
     def __init__(
         self,
         source: sqlite3.Connection,
-        connection: psycopg.Connection[Any],
         plan: TablePlan,
         part: Part,
         span: Span | None,
@@ -265,7 +259,6 @@ class _SourceRows:
             for c in plan.columns
         ]
         self._width = len(shapes)
-        self._converts = [(place, s.convert) for place, s in enumerate(shapes) if s.convert is not None]
         key = row_key(plan.source)
         # Rows without a primary key are named by their rowid, which comes along behind the columns.
         self._is_named = not plan.primary_key and key is not None and key.is_rowid
@@ -274,7 +267,7 @@ class _SourceRows:
             part.where if span is None else f"{quote(plan.source.rowid_alias or '')} BETWEEN {span.low} AND {span.high}"
         )
         self._cursor = source.execute(select_of(plan, [*shapes, *named], where))
-        self._encoder = _encoder(connection, shapes)
+        self._encoder = RowEncoder(shapes)
         self._ahead: list[Sequence[object]] = []
         self.count = 0
 
@@ -293,13 +286,7 @@ class _SourceRows:
 
     def encode(self, rows: Sequence[Sequence[object]]) -> bytearray:
         """Their bytes on the wire.  Raises Unshapeable."""
-        block = bytearray()
-        try:
-            for row in rows:
-                format_row_binary(self._converted(row), self._encoder, block)
-        except (ValueError, TypeError, ArithmeticError, AssertionError, psycopg.DataError):
-            raise Unshapeable from None
-        return block
+        return self._encoder.encode(rows)
 
     def name_of(self, row: Sequence[object]) -> str:
         """The rowid of a row without a primary key."""
@@ -308,25 +295,6 @@ class _SourceRows:
     def close(self) -> None:
         """Nothing more is read."""
         self._cursor.close()
-
-    def _converted(self, row: Sequence[object]) -> Sequence[object]:
-        if not self._converts and not self._is_named:
-            return row
-        values = list(row[: self._width])
-        for place, convert in self._converts:
-            if values[place] is not None:
-                values[place] = convert(values[place])
-        return values
-
-
-def _encoder(connection: psycopg.Connection[Any], shapes: Sequence[ColumnShape]) -> abc.Transformer:
-    """What psycopg's own COPY formats rows with; bytes are handed on as they are."""
-    cursor = connection.cursor()
-    cursor.adapters.register_dumper(bytes, cursor.adapters.get_dumper(bytes, PyFormat.BINARY))
-    transformer = Transformer(cursor)
-    oids = [transformer.adapters.types.get_oid(shape.wire.value) for shape in shapes]
-    transformer.set_dumper_types(oids, psycopg.pq.Format.BINARY)
-    return transformer
 
 
 class _TargetRows:

@@ -6,31 +6,30 @@ reading it back gives the same bytes (``postgres.proof``).
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.adapt import PyFormat
 from psycopg.copy import LibpqWriter
 
 from sdetl_engine.errors import ResourceError, SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres.connect import statement_error
+from sdetl_engine.postgres.encoding import Unshapeable
+from sdetl_engine.postgres.outgoing import outgoing
 from sdetl_engine.postgres.partitions import Part, parts_of
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
 from sdetl_engine.postgres.rowname import describe_row, refused_at
-from sdetl_engine.sqlite.addressing import row_key
-from sdetl_engine.sqlite.open import quote
-from sdetl_engine.sqlite.shape import ColumnShape, column_shape, open_for_load
+from sdetl_engine.postgres.wire import HEADER, TRAILER
+from sdetl_engine.sqlite.shape import open_for_load
 
-FETCH = 100
-"""Rows per trip to SQLite: few enough that their objects are still in the processor's cache when they are written."""
+_FLUSH_BYTES = 8 * 1024 * 1024
+"""Bytes that may be on their way before the load waits for the server: it is not to run dry while rows are made."""
 _LEFT = "nothing: the load was rolled back; the live version untouched"
 
 
@@ -70,23 +69,6 @@ def load_table(
     return tuple(sent)
 
 
-def select_of(plan: TablePlan, shapes: Sequence[ColumnShape], where: str | None) -> str:
-    """The SELECT that reads a table (or a part of it) in the order of its rowid, else of its primary key."""
-    terms = ", ".join(shape.expression for shape in shapes)
-    key = row_key(plan.source)
-    # NOT INDEXED: an index that covers all columns would give the rows in its own order.
-    return (
-        f"SELECT {terms} FROM {quote(plan.source.name)} NOT INDEXED"
-        + (f" WHERE {where}" if where else "")
-        + (f" ORDER BY {', '.join(key.terms)}" if key else "")
-    )
-
-
-def shapes_of(columns: Sequence[ColumnPlan]) -> list[ColumnShape]:
-    """How each column goes on the wire."""
-    return [column_shape(c.source_name, c.target, c.facts, quarantine_misfits=c.quarantine_misfits) for c in columns]
-
-
 def copy_target(schema: str, table: str, columns: Sequence[ColumnPlan]) -> sql.Composed:
     """``"schema"."table" ("column", ...)``."""
     names = sql.SQL(", ").join(sql.Identifier(c.name) for c in columns)
@@ -97,7 +79,7 @@ class _HashingWriter(LibpqWriter):
     """psycopg's own writer, with a hash of everything that goes through it."""
 
     def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
-        super().__init__(cursor)
+        super().__init__(cursor, flush_threshold=_FLUSH_BYTES)
         self.digest = hashlib.sha256()
 
     def write(self, data: Any) -> None:
@@ -116,25 +98,27 @@ def _copy(
     reporter: Reporter,
     health: Callable[[], None],
 ) -> Sent:
-    columns = plan.loaded_columns
-    shapes = shapes_of(columns)
     what = f"load {plan.name}"
-    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(copy_target(schema, part.table, columns))
+    target = copy_target(schema, part.table, plan.loaded_columns)
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(target)
     rows = 0
     try:
-        with _binary_cursor(connection) as cursor, reporter.interrupting(source.interrupt):
+        with (
+            connection.cursor() as cursor,
+            reporter.interrupting(source.interrupt),
+            outgoing(source, plan, part, reporter) as blocks,
+        ):
             writer = _HashingWriter(cursor)
             with cursor.copy(statement, writer=writer) as copy:
-                copy.set_types([shape.wire.value for shape in shapes])
-                write = copy.write_row
-                for block in _blocks(source, select_of(plan, shapes, part.where), columns, shapes):
-                    for row in block:
-                        write(row)
-                    before, rows = rows, rows + len(block)
+                copy.write(HEADER)
+                for block in blocks:
+                    copy.write(block.data)
+                    before, rows = rows, rows + block.rows
                     if rows // batch_rows != before // batch_rows:
                         reporter.progress(what, done + rows, plan.rows)
                         reporter.check()
                         health()
+                copy.write(TRAILER)
             held = cursor.rowcount
     except psycopg.Error as error:
         reporter.check()
@@ -142,7 +126,7 @@ def _copy(
     except sqlite3.OperationalError as error:
         reporter.check()
         raise _unreadable(error, plan, rows) from None
-    except _Unshaped as misfit:
+    except Unshapeable as misfit:
         raise _unshaped(misfit, source, plan, part) from None
     if held != rows:
         raise ValidationFailed(
@@ -152,51 +136,6 @@ def _copy(
         )
     reporter.progress(what, done + rows, plan.rows)
     return Sent(part, rows, writer.digest.hexdigest())
-
-
-@contextlib.contextmanager
-def _binary_cursor(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Cursor[Any]]:
-    """A cursor that hands bytes on as they are: what psycopg has for ``bytea`` also takes DB-API's ``Binary``, at
-    the price of a Python call per value."""
-    with connection.cursor() as cursor:
-        cursor.adapters.register_dumper(bytes, cursor.adapters.get_dumper(bytes, PyFormat.BINARY))
-        yield cursor
-
-
-class _Unshaped(Exception):
-    """A value that could not be shaped: its column, and its row's number from 1."""
-
-    def __init__(self, column: ColumnPlan, number: int) -> None:
-        super().__init__()
-        self.column = column
-        self.number = number
-
-
-def _blocks(
-    source: sqlite3.Connection, select: str, columns: Sequence[ColumnPlan], shapes: Sequence[ColumnShape]
-) -> Iterator[Sequence[Sequence[object]]]:
-    cursor = source.execute(select)
-    converts = [
-        (place, column, shape.convert)
-        for place, (column, shape) in enumerate(zip(columns, shapes, strict=True))
-        if shape.convert is not None
-    ]
-    before = 0
-    while block := cursor.fetchmany(FETCH):
-        if not converts:
-            yield block
-            continue
-        rows = [list(row) for row in block]
-        for place, column, convert in converts:
-            for number, row in enumerate(rows, start=before + 1):
-                if row[place] is not None:
-                    try:
-                        row[place] = convert(row[place])
-                    except (ValueError, ArithmeticError):
-                        # Their texts may quote the value.
-                        raise _Unshaped(column, number) from None
-        before += len(rows)
-        yield rows
 
 
 def _refused(error: psycopg.Error, source: sqlite3.Connection, plan: TablePlan, part: Part, rows: int) -> SdetlError:
@@ -223,10 +162,12 @@ def _unreadable(error: sqlite3.OperationalError, plan: TablePlan, rows: int) -> 
     )
 
 
-def _unshaped(misfit: _Unshaped, source: sqlite3.Connection, plan: TablePlan, part: Part) -> ValidationFailed:
-    place = describe_row(source, plan, part.where, misfit.number)
+def _unshaped(misfit: Unshapeable, source: sqlite3.Connection, plan: TablePlan, part: Part) -> ValidationFailed:
+    place = describe_row(source, plan, part.where, misfit.number + 1)
+    column = None if misfit.place is None else plan.loaded_columns[misfit.place]
+    where = f"{plan.name}.{column.name}: the value" if column else f"{plan.name}: a value"
     return ValidationFailed(
-        f"{plan.name}.{misfit.column.name}: the value in {place} cannot be held exactly as {misfit.column.target}",
+        f"{where} in {place} cannot be held exactly as {column.target if column else 'its type'}",
         left_behind=_LEFT,
         next_step="choose a wider type for the column in the plan (text holds everything), then start a new run",
         kind="misfit",

@@ -71,9 +71,17 @@ def key_text(table: Table, key: RowKey, alias: str) -> str:
 
 
 def windows(
-    connection: sqlite3.Connection, table: Table, key: RowKey, rows: int, schema: str = "main"
+    connection: sqlite3.Connection,
+    table: Table,
+    key: RowKey,
+    rows: int,
+    schema: str = "main",
+    *,
+    at_once: int | None = None,
 ) -> Iterator[Window]:
-    """A table of ``rows`` rows in windows of `ROWS_PER_WINDOW` in the order of rowids; without rowids as one."""
+    """A table of ``rows`` rows in windows of ``at_once`` rows (`ROWS_PER_WINDOW`) in the order of rowids; without rowids as
+    one."""
+    at_once = at_once or ROWS_PER_WINDOW
     source = f"{schema}.{quote(table.name)}"
     if not key.is_rowid or not rows:
         yield Window(None, None, rows)
@@ -82,20 +90,20 @@ def windows(
     (low,) = connection.execute(f"SELECT min({term}) FROM {source}").fetchone()
     (high,) = connection.execute(f"SELECT max({term}) FROM {source}").fetchone()
     if high - low + 1 == rows:
-        for first in range(low, high + 1, ROWS_PER_WINDOW):
-            last = min(high, first + ROWS_PER_WINDOW - 1)
+        for first in range(low, high + 1, at_once):
+            last = min(high, first + at_once - 1)
             yield Window(first, last, last - first + 1)
         return
-    yield from _found_windows(connection, source, term)
+    yield from _found_windows(connection, source, term, at_once)
 
 
-def _found_windows(connection: sqlite3.Connection, source: str, term: str) -> Iterator[Window]:
+def _found_windows(connection: sqlite3.Connection, source: str, term: str, at_once: int) -> Iterator[Window]:
     """Windows over rowids with gaps: each is looked up, when it is asked for, from where the last one ended."""
     after = "TRUE"
     while True:
         first, last, rows = connection.execute(
             f"SELECT min(k), max(k), count(*) FROM (SELECT {term} AS k FROM {source} NOT INDEXED "
-            f"WHERE {after} ORDER BY {term} LIMIT {ROWS_PER_WINDOW})"
+            f"WHERE {after} ORDER BY {term} LIMIT {at_once})"
         ).fetchone()
         if not rows:
             return

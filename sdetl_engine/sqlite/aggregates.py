@@ -26,6 +26,11 @@ Wanted = tuple[str, ColumnFacts | None, TargetType, bool]
 
 _COLUMNS_AT_ONCE = 100
 _TWO_TO_32 = 2**32
+_MOST_TOTAL = 2**62
+"""Sums that cannot come near SQLite's largest integer are added up in one go."""
+_FARTHEST_SECOND = 300_000_000_000
+"""Seconds from 1970 to the ends of the years 0000 and 9999, rounded up."""
+_MICROSECONDS = 1_000_000
 _TRUE = "'1', 'true', 't', 'yes', 'y'"
 
 
@@ -103,7 +108,7 @@ def _aggregate(
             column[0],
             column[2].kind,
             {
-                m: distinct[p] if m is Measure.DISTINCT else _value(m, column[2].kind, next(values[p]))
+                m: distinct[p] if m is Measure.DISTINCT else _value(m, column[2].kind, next(values[p]), _unit(column))
                 for m in measures[p]
             },
         )
@@ -128,7 +133,7 @@ def _measured(
         return {}
     wanted = {place: [m for m in measures[place] if m is not Measure.DISTINCT] for place in places}
     names = {place: _value_sql(columns[place]) if stored else f"v{place}" for place in places}
-    terms = [_measure_sql(m, columns[place][2].kind, names[place]) for place in places for m in wanted[place]]
+    terms = [_measure_sql(m, columns[place], names[place]) for place in places for m in wanted[place]]
     if stored:
         row = connection.execute(f"SELECT {', '.join(terms)} FROM {quote(table.name)} NOT INDEXED").fetchone()
     else:
@@ -150,7 +155,8 @@ def _values_of(table: Table, columns: Sequence[Wanted], places: Sequence[int], *
     return f"SELECT {inner} FROM {quote(table.name)} NOT INDEXED{order}"
 
 
-def _measure_sql(measure: Measure, kind: Kind, value: str) -> str:
+def _measure_sql(measure: Measure, column: Wanted, value: str) -> str:
+    kind = column[2].kind
     match measure:
         case Measure.PRESENT:
             return f"count({value})"
@@ -160,6 +166,8 @@ def _measure_sql(measure: Measure, kind: Kind, value: str) -> str:
             return f"substr({extreme}, 1, {TEXT_LENGTH})" if kind is Kind.TEXT else extreme
         case Measure.TOTAL if kind in (Kind.DOUBLE, Kind.NUMERIC):
             return f"total({value})"
+        case Measure.TOTAL if _largest_total(column) < _MOST_TOTAL:
+            return f"ifnull(sum({value}), 0)"
         case Measure.TOTAL:
             # sum() of large integers overflows; halves of them do not.
             return f"printf('%d %d', sum({value} >> 32), sum({value} & {_TWO_TO_32 - 1}))"
@@ -169,17 +177,40 @@ def _measure_sql(measure: Measure, kind: Kind, value: str) -> str:
             raise AssertionError("distinct values are counted by themselves")
 
 
+def _largest_total(column: Wanted) -> float:
+    """A bound of the sum of a column's values as they are measured, whatever their signs; infinite when unknown."""
+    _, facts, target, _ = column
+    if facts is None:
+        return math.inf
+    if target.kind is Kind.BOOLEAN:
+        return facts.rows
+    if target.kind in DATE_KINDS:
+        return facts.rows * _FARTHEST_SECOND * (_MICROSECONDS // _unit(column))
+    if not _holds_only(facts, "integers"):
+        return math.inf
+    return facts.rows * max(abs(facts.smallest_integer or 0), abs(facts.largest_integer or 0))
+
+
+def _unit(column: Wanted) -> int:
+    """What a measured value is to be multiplied by: dates without fractions are measured in seconds."""
+    return _MICROSECONDS if column[2].kind in DATE_KINDS and not _may_be_fractional(column[1]) else 1
+
+
+def _may_be_fractional(facts: ColumnFacts | None) -> bool:
+    return facts is None or facts.dates is None or bool(facts.dates.fractional)
+
+
 def _is_as_stored(column: Wanted) -> bool:
     return _value_sql(column) == f"(+{quote(column[0])})"
 
 
 def _value_sql(column: Wanted) -> str:
-    """The value as it is measured: dates as microseconds since 1970, truth as 0 and 1, bytes as BLOB."""
+    """The value as it is measured: dates as seconds or microseconds since 1970, truth as 0 and 1, bytes as BLOB."""
     name, facts, target, quarantined = column
     term = f"(+{quote(name)})"
     kind = target.kind
     if kind in DATE_KINDS:
-        value = _microseconds(term, facts, zoned=kind is Kind.TIMESTAMPTZ)
+        value = _moment(term, facts, zoned=kind is Kind.TIMESTAMPTZ)
     elif kind is Kind.BOOLEAN:
         value = f"CASE WHEN {term} IS NOT NULL THEN lower({term}) IN ({_TRUE}) END"
     elif kind is Kind.BYTES:
@@ -204,9 +235,11 @@ def _holds_only(facts: ColumnFacts | None, storage: Literal["integers", "reals"]
     return facts.reals == 0 if storage == "integers" else facts.integers == 0
 
 
-def _microseconds(term: str, facts: ColumnFacts | None, *, zoned: bool) -> str:
+def _moment(term: str, facts: ColumnFacts | None, *, zoned: bool) -> str:
     """By Julian days, exact to the second after rounding; the fraction is read as a decimal number of its own."""
     dates = facts.dates if facts is not None else None
+    if dates is not None and not dates.fractional and not dates.with_offset:
+        return _seconds(term)
     minutes = f"substr({term}, 17, 1) <> ':'"
     moment = f"substr({term}, 1, 19)"
     if zoned and (dates is None or dates.with_offset):
@@ -214,11 +247,14 @@ def _microseconds(term: str, facts: ColumnFacts | None, *, zoned: bool) -> str:
             f"CASE WHEN length({term}) > 16 AND substr({term}, -6, 1) IN ('+', '-') THEN substr({term}, -6) ELSE '' END"
         )
         moment = f"substr({term}, 1, CASE WHEN {minutes} THEN 16 ELSE 19 END) || {offset}"
-    seconds = f"CAST(round((julianday({moment}) - 2440587.5) * 86400) AS INTEGER) * 1000000"
-    if dates is not None and not dates.fractional:
-        return seconds
-    fraction = f"CAST(round(CAST('0' || substr({term}, 20) AS REAL) * 1000000) AS INTEGER)"
-    return f"{seconds} + CASE WHEN substr({term}, 20, 1) = '.' THEN {fraction} ELSE 0 END"
+    if not _may_be_fractional(facts):
+        return _seconds(moment)
+    fraction = f"CAST(round(CAST('0' || substr({term}, 20) AS REAL) * {_MICROSECONDS}) AS INTEGER)"
+    return f"{_seconds(moment)} * {_MICROSECONDS} + CASE WHEN substr({term}, 20, 1) = '.' THEN {fraction} ELSE 0 END"
+
+
+def _seconds(moment: str) -> str:
+    return f"CAST(round((julianday({moment}) - 2440587.5) * 86400) AS INTEGER)"
 
 
 def _double(value: object) -> float | None:
@@ -227,8 +263,8 @@ def _double(value: object) -> float | None:
     return None if value is None else float(value)
 
 
-def _value(measure: Measure, kind: Kind, raw: object) -> int | float | str | None:
-    if measure is Measure.TOTAL:
+def _value(measure: Measure, kind: Kind, raw: object, unit: int = 1) -> int | float | str | None:
+    if measure is Measure.TOTAL and not isinstance(raw, int):
         if kind in (Kind.DOUBLE, Kind.NUMERIC):
             # SQLite has no NaN, which is what infinities of both signs come to.
             assert raw is None or isinstance(raw, float)
@@ -236,4 +272,6 @@ def _value(measure: Measure, kind: Kind, raw: object) -> int | float | str | Non
         high, low = str(raw).split()
         return int(high) * _TWO_TO_32 + int(low)
     assert raw is None or isinstance(raw, (int, float, str))
+    if isinstance(raw, int) and measure in (Measure.SMALLEST, Measure.LARGEST, Measure.TOTAL):
+        return raw * unit
     return raw

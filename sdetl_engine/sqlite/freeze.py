@@ -21,7 +21,7 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdetl_engine.errors import BackupError, EnvironmentFailed, ResourceError, SourceError
@@ -298,7 +298,10 @@ def _copy_once(source: _Source, partial: Path, reporter: Reporter) -> _RawCopy:
     copied = {suffix: _copy(fd, beside(partial, suffix), meter) for suffix, fd in source.files.items()}
     # Whoever writes without SQLite's locks, or where there are none, is only seen by reading again.
     meter = _Meter("comparing the copy with the source", total, reporter)
-    read_again = {suffix: _digest(fd, meter) for suffix, fd in source.files.items()}
+    with concurrent.futures.ThreadPoolExecutor(1, "sdetl-flush") as other:
+        flushed = other.submit(_flush, [beside(partial, suffix) for suffix in source.files])
+        read_again = {suffix: _digest(fd, meter) for suffix, fd in source.files.items()}
+        flushed.result()
     if copied != read_again or source.state() != before or source.opened_state() != before:
         raise _MovedError
     return _RawCopy(copied, fingerprint_of(source.path, source.files[""], copied[""]))
@@ -339,14 +342,23 @@ def _blocks(descriptor: int, meter: _Meter) -> Iterator[bytes]:
 def _copy(descriptor: int, target: Path, meter: _Meter) -> str:
     digest = hashlib.sha256()
     copy = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(copy, "wb", buffering=0) as file:
+    with os.fdopen(copy, "wb", buffering=0) as file, concurrent.futures.ThreadPoolExecutor(1, "sdetl-hash") as other:
         for block in _blocks(descriptor, meter):
-            digest.update(block)
+            hashed = other.submit(digest.update, block)
             view = memoryview(block)
             while view:
                 view = view[file.write(view) :]
-        os.fsync(file.fileno())
+            hashed.result()
     return digest.hexdigest()
+
+
+def _flush(paths: Sequence[Path]) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _digest(descriptor: int, meter: _Meter) -> str:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from sdetl_engine.sqlite.open import quote
-from sdetl_engine.sqlite.sample import rowid_name
+from sdetl_engine.sqlite.sample import ends_of, rowid_name
 from sdetl_engine.values.schema import Table
 
 _FIRST_CHUNK = 1024
@@ -32,9 +32,17 @@ class Rows:
     columns: Mapping[str, str]
     is_copy: bool = False
 
+    @property
+    def are_dense(self) -> bool:
+        """True when every rowid from the lowest to the highest is there."""
+        return self.low is not None and self.high is not None and self.high - self.low + 1 == self.total
 
-def locate(connection: sqlite3.Connection, table: Table) -> Rows:
-    """The rows of a table by rowid.  A table without one is copied into a temporary table on disk that has one."""
+
+def locate(connection: sqlite3.Connection, table: Table, total: int | None = None) -> Rows:
+    """The rows of a table by rowid.  A table without one is copied into a temporary table on disk that has one.
+
+    ``total``: how many rows there are, when the caller has counted them.
+    """
     rowid, name = rowid_name(table), quote(table.name)
     columns = {column.name: quote(column.name) for column in table.columns}
     is_copy = rowid is None
@@ -43,7 +51,9 @@ def locate(connection: sqlite3.Connection, table: Table) -> Rows:
         terms = ", ".join(f"{columns[original]} AS {alias}" for original, alias in copied.items())
         connection.execute(f"CREATE TEMP TABLE sdetl_rows AS SELECT {terms} FROM {name}")
         rowid, name, columns = "rowid", _COPY, copied
-    low, high, total = connection.execute(f"SELECT min({rowid}), max({rowid}), count(*) FROM {name}").fetchone()
+    low, high = ends_of(connection, name, rowid)
+    if total is None:
+        (total,) = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
     return Rows(name, rowid, low, high, total, columns, is_copy)
 
 
@@ -61,6 +71,10 @@ class Ranges:
         if self._next is None or self._rows.high is None or self._next > self._rows.high:
             return None
         rowid, low = self._rows.rowid, self._next
+        if self._rows.are_dense:
+            high = min(low + self._size - 1, self._rows.high)
+            self._next = high + 1
+            return low, high, high - low + 1
         some = f"SELECT {rowid} AS r FROM {self._rows.table} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT ?"
         high, count = self._connection.execute(f"SELECT max(r), count(*) FROM ({some})", (low, self._size)).fetchone()
         self._next = high + 1 if count else None

@@ -21,12 +21,15 @@ _GUESSES_PER_ROW = 8
 SampledRow = tuple[object, ...]
 
 
-def sample_table(connection: sqlite3.Connection, table: Table, rows: int, seed: int) -> list[SampledRow]:
+def sample_table(
+    connection: sqlite3.Connection, table: Table, rows: int, seed: int, *, total: int | None = None
+) -> list[SampledRow]:
     """At most ``rows`` random rows, as tuples in column order; all rows when there are no more.
 
-    Texts come as ``str``; bytes that are not valid UTF-8 are kept by ``surrogateescape``.
+    Texts come as ``str``; bytes that are not valid UTF-8 are kept by ``surrogateescape``.  ``total``: the rows of the
+    table, when known.
     """
-    return list(iterate_sample(connection, table, rows, seed))
+    return list(iterate_sample(connection, table, rows, seed, total=total))
 
 
 def iterate_sample(
@@ -74,6 +77,12 @@ def rowid_name(table: Table) -> str | None:
     return next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
 
 
+def ends_of(connection: sqlite3.Connection, name: str, rowid: str) -> tuple[int | None, int | None]:
+    """The lowest and the highest rowid; ``name`` and ``rowid`` are SQL.  Asked together, SQLite would read every row."""
+    low, high = (connection.execute(f"SELECT {end}({rowid}) FROM {name}").fetchone()[0] for end in ("min", "max"))
+    return low, high
+
+
 @contextlib.contextmanager
 def lenient_texts(connection: sqlite3.Connection) -> Iterator[None]:
     """Let the connection hand over texts that are not valid UTF-8, for a while."""
@@ -97,8 +106,8 @@ def _random_rowids(
 ) -> list[int] | None:
     """``rows`` different rowids, each as likely as any other, in order; None when they lie too far apart to guess."""
     name = quote(table.name)
-    low, high = connection.execute(f"SELECT min({rowid}), max({rowid}) FROM {name}").fetchone()
-    if low is None:
+    low, high = ends_of(connection, name, rowid)
+    if low is None or high is None:
         return []
     if high - low < 2 * rows:
         return None

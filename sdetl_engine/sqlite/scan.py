@@ -56,20 +56,22 @@ def scan_table(
     reporter: Reporter,
     day_first: Mapping[str, bool | None] | None = None,
     columns: Sequence[str] | None = None,
+    total: int | None = None,
 ) -> TableFacts:
     """Count every value of a table.  ``keys`` of the result is empty: see :func:`check_key`.
 
     ``proposals``: the kind that each column is asked about (text where none is named).  ``markers``: declared marks
     for "missing", texts that are counted as such and nowhere else.  ``day_first``: what is known about columns' dates.
     ``evidence_rows``: witnesses named per question.  ``now``: aware; dates a day past it are in the future.
-    ``columns``: only these; duplicate rows are then not counted.  Raises SourceError, Cancelled.
+    ``columns``: only these; duplicate rows are then not counted.  ``total``: the rows of the table, when the caller has
+    counted them.  Raises SourceError, Cancelled.
     """
     asked = [
         _Asked(c.name, proposals.get(c.name, Kind.TEXT), markers.get(c.name, ()), (day_first or {}).get(c.name))
         for c in table.columns
         if columns is None or c.name in columns
     ]
-    scan = functools.partial(_scan_columns, path, table, evidence_rows=evidence_rows, now=now)
+    scan = functools.partial(_scan_columns, path, table, evidence_rows=evidence_rows, now=now, total=total)
     try:
         shares = _shares(path, table, asked)
         if len(shares) > 1:
@@ -117,11 +119,18 @@ def _costs(kind: Kind) -> float:
 
 
 def _scan_columns(
-    path: Path, table: Table, asked: Sequence[_Asked], *, evidence_rows: int, now: datetime, reporter: Reporter
+    path: Path,
+    table: Table,
+    asked: Sequence[_Asked],
+    *,
+    evidence_rows: int,
+    now: datetime,
+    total: int | None,
+    reporter: Reporter,
 ) -> tuple[int, tuple[ColumnFacts, ...]]:
     """The number of rows, and the facts of some columns."""
     with contextlib.ExitStack() as stack:
-        scan = _Scan(stack, path, table, [one.name for one in asked], reporter, now)
+        scan = _Scan(stack, path, table, [one.name for one in asked], reporter, now, total)
         scans = [scan.column(one, evidence_rows) for one in asked]
         scan.run(scans)
         return scan.rows_done, tuple(scan.facts(column) for column in scans)
@@ -146,11 +155,12 @@ class _Scan:
         names: Sequence[str],
         reporter: Reporter,
         now: datetime,
+        total: int | None,
     ) -> None:
         self._stack, self._path, self._table, self._names = stack, path, table, names
         self._reporter, self._now = reporter, now
         self._main = self._open()
-        self._rows = locate(self._main, table)
+        self._rows = locate(self._main, table, total)
         self._codec = text_codec(self._main)
         self._marks: dict[str, str] = {}
         self.rows_done = 0

@@ -12,7 +12,7 @@ from sdetl_engine.values.schema import Table
 
 Item = TypeVar("Item")
 
-WORTH_CELLS = 1_000_000
+WORTH_CELLS = 3_000_000
 """Reading fewer cells than so many takes about as long as starting a process."""
 _LOOKED_AT_ROWS = 500
 _BYTES_LIKE_A_NUMBER = 16

@@ -16,7 +16,7 @@ from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Finding
 from sdetl_engine.profiling import breaker, jury, relations, review, sampling, verdict
 from sdetl_engine.profiling.facts import ColumnFacts, KeyFacts, SampleVerdict, TableFacts, TypeVerdict
-from sdetl_engine.records import GaugeReading, PreflightResult, ProfileResult
+from sdetl_engine.records import BackupResult, GaugeReading, PreflightResult, ProfileResult
 from sdetl_engine.settings import Settings
 from sdetl_engine.sqlite.held import colliding_rows, may_collide
 from sdetl_engine.sqlite.keys import check_key, check_relation, relation_overlap
@@ -33,8 +33,9 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
     preflight = run.results.load(Stage.PREFLIGHT, PreflightResult)
     path, schema, settings = Path(preflight.frozen.path), preflight.source_schema, run.settings
     _refuse_unknown_columns(schema, settings)
-    samples = {t.name: _sample(path, t, settings) for t in schema.tables}
-    tables = tuple(_scan(path, t, samples[t.name], settings, reporter) for t in schema.tables)
+    counted = {t.table: t.rows for t in run.results.load(Stage.BACKUP, BackupResult).tables}
+    samples = {t.name: _sample(path, t, counted.get(t.name), settings) for t in schema.tables}
+    tables = tuple(_scan(path, t, counted.get(t.name), samples[t.name], settings, reporter) for t in schema.tables)
     tables = tuple(_with_keys(path, schema.table(t.table), t, reporter) for t in tables)
     found = _relations(path, schema, tables, settings)
     relation_facts = _check_relations(path, found, reporter)
@@ -135,16 +136,21 @@ def _no_column(text: str, setting: str, spelled: Collection[str]) -> UsageError:
     )
 
 
-def _sample(path: Path, table: Table, settings: Settings) -> Mapping[str, SampleVerdict]:
+def _sample(path: Path, table: Table, total: int | None, settings: Settings) -> Mapping[str, SampleVerdict]:
     with open_readonly(path) as connection:
-        rows = sample_table(connection, table, settings.profile.sample_rows, settings.profile.seed)
+        rows = sample_table(connection, table, settings.profile.sample_rows, settings.profile.seed, total=total)
     return sampling.judge_sample(
         rows, table, markers=_markers(table, settings), confidence=settings.profile.type_confidence
     )
 
 
 def _scan(
-    path: Path, table: Table, samples: Mapping[str, SampleVerdict], settings: Settings, reporter: Reporter
+    path: Path,
+    table: Table,
+    total: int | None,
+    samples: Mapping[str, SampleVerdict],
+    settings: Settings,
+    reporter: Reporter,
 ) -> TableFacts:
     return scan_table(
         path,
@@ -154,6 +160,7 @@ def _scan(
         evidence_rows=settings.profile.evidence_rows,
         now=datetime.now(UTC),
         reporter=reporter,
+        total=total,
     )
 
 

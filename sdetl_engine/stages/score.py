@@ -73,6 +73,7 @@ def _measure_clean(
             now=datetime.now(UTC),
             reporter=reporter,
             columns=again,
+            total=facts.rows,
             day_first={name: profile.verdict(facts.table, name).day_first for name in again},
         )
         by_name = {c.column: c for c in fresh.columns}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from sdetl_engine import processes
 from sdetl_engine.errors import Cancelled, TargetError, ValidationFailed
 from sdetl_engine.events import RecordingReporter, SilentReporter
 from sdetl_engine.postgres.load import load_table, open_source
-from sdetl_engine.postgres.plan import PartitionUnit
+from sdetl_engine.postgres.plan import PartitionUnit, TablePlan
+from sdetl_engine.sqlite import shares
 from tests.postgres.loads import SCHEMA, facts_of, load, plan_of, rows_in
 
 MakeSqlite = Callable[[str], Path]
@@ -223,3 +226,59 @@ def test_two_long_names_do_not_share_a_partition(connection: Connection, sqlite_
         connection.rollback()
     assert len(names) == 4
     assert all(len(name) <= 63 for name in names)
+
+
+ODD_ROWS = """CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT, d TIMESTAMP, b BLOB);
+    WITH RECURSIVE n (i) AS (SELECT -700 UNION ALL SELECT i + 1 + abs(i) % 3 FROM n WHERE i < 5000)
+    INSERT INTO t SELECT i, CASE WHEN i % 7 THEN 'row ' || i END, datetime(i * 86400, 'unixepoch'), zeroblob(abs(i) % 50) FROM n;
+    INSERT INTO t VALUES (1000000, '{long}', NULL, NULL), (9000000, 'last', '2024-02-29', x'00')"""
+"""Rowids with gaps, below zero and far apart, and a row that is longer than a block."""
+
+
+def odd_rows(sqlite_file: MakeSqlite) -> tuple[Path, TablePlan]:
+    path = sqlite_file(ODD_ROWS.format(long="x" * 600_000))
+    return path, plan_of(path, {"id": "bigint", "d": "timestamp", "b": "bytea"})
+
+
+def test_processes_side_by_side_send_the_same_bytes_in_the_same_order(
+    connection: Connection, sqlite_file: MakeSqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, plan = odd_rows(sqlite_file)
+    alone = load(path, connection, plan)
+    connection.rollback()
+    monkeypatch.setattr(shares, "WORTH_CELLS", 1)
+    monkeypatch.setattr(processes, "useful", lambda: 2)
+    started = CountingStarts(monkeypatch)
+    together = load(path, connection, plan)
+    assert started.count == 2
+    assert together == alone
+    assert together.proof.equal
+    assert together.proof.rows_held == plan.rows
+
+
+def test_a_misfit_that_a_process_meets_is_named_by_its_row_in_the_table(
+    connection: Connection, sqlite_file: MakeSqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = many_rows(sqlite_file)
+    with contextlib.closing(sqlite3.connect(path)) as source:
+        source.execute("UPDATE t SET c = CASE id WHEN 3333 THEN 'secret' ELSE id END")
+        source.commit()
+    monkeypatch.setattr(shares, "WORTH_CELLS", 1)
+    monkeypatch.setattr(processes, "useful", lambda: 3)
+    with pytest.raises(ValidationFailed, match=r"t\.c: the value in row 3333 \(rowid 3333\)") as refused:
+        load(path, connection, plan_of(path, {"id": "bigint", "c": "bigint"}))
+    assert "secret" not in refused.value.message
+
+
+class CountingStarts:
+    """Counts the processes that are started."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        start = processes._Worker.__init__
+
+        def counted(*arguments: Any) -> None:
+            self.count += 1
+            start(*arguments)
+
+        monkeypatch.setattr(processes._Worker, "__init__", counted)
