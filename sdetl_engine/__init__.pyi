@@ -11,7 +11,7 @@ from .browse import (
 )
 from .checklist import LINES, PURPOSE, Stage, Status
 from .checks import Check, Verdict
-from .decisions import effective, takes_effect_in
+from .decisions import argument_fault, effective, takes_effect_in
 from .deployment import Deployment
 from .drill_records import DrillResult, DrillStep, Fault, ReaderReport, StepStatus
 from .engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, start_run
@@ -192,6 +192,7 @@ __all__ = [
     "Version",
     "VersionContrast",
     "Workspace",
+    "argument_fault",
     "carry_out_prune",
     "changed_cells",
     "checklist_lines",

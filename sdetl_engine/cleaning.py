@@ -8,6 +8,7 @@ from sdetl_engine.profiling.facts import TypeVerdict
 from sdetl_engine.records import ProfileResult
 from sdetl_engine.settings import Settings
 from sdetl_engine.sqlite.rewriting import ColumnRules
+from sdetl_engine.values.agreement import NOTHING_AGREED
 from sdetl_engine.values.missing import markers_for, matches
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 
@@ -17,17 +18,20 @@ def cleaning_rules(profile: ProfileResult, settings: Settings) -> Mapping[tuple[
     rules = {}
     for verdict in profile.verdicts:
         rule = _rules_of(verdict, settings)
-        if not verdict.left_out and (rule.to_iso or rule.marks or rule.empty_to_null):
+        if not verdict.left_out and rule.is_active:
             rules[verdict.table, verdict.column] = rule
     return rules
 
 
 def _rules_of(verdict: TypeVerdict, settings: Settings) -> ColumnRules:
     kind = TargetType.parse(verdict.chosen).kind
+    to_iso = kind in DATE_KINDS
     listed = matches(settings.clean.empty_to_null, verdict.table, verdict.column)
     return ColumnRules(
-        to_iso=kind in DATE_KINDS,
+        to_iso=to_iso,
         day_first=verdict.day_first,
         marks=markers_for(settings.clean.null_markers, verdict.table, verdict.column),
+        agreement=verdict.agreement if to_iso else NOTHING_AGREED,
+        decode=markers_for(settings.clean.decode, verdict.table, verdict.column) if kind is not Kind.BYTES else (),
         empty_to_null=listed or kind not in (Kind.TEXT, Kind.BYTES, Kind.JSON, Kind.JSONB),
     )

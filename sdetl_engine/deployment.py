@@ -99,9 +99,10 @@ class Deployment:
         return f"{self.settings.serving_schema}_v{self.folder.stamp}"
 
     def decide(self, decision: Decision) -> None:
-        """Record a decision for ever: journal first, then the run's plan."""
+        """Record a decision for ever: journal first, then the run's plan.  Raises UsageError for one that cannot be."""
         if not decision.reason.strip():
             raise UsageError(f"a decision about {decision.rule} needs a reason", next_step="say why in a few words")
+        decisions_module.check(decision)
         decision = _stamped(decision, self.who)
         self.journal.write("decision_made", decision=_as_json(decision))
         self._made.append(decision)

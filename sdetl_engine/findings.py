@@ -39,12 +39,17 @@ class Choice(enum.StrEnum):
     QUARANTINE = "quarantine"
     DAY_FIRST = "day-first"
     MONTH_FIRST = "month-first"
+    READ_NUMBERS = "read-numbers"
+    READ_YEARS = "read-years"
+    NAME_ZONE = "name-zone"
+    DECODE = "decode"
+    KEEP_BYTES = "keep-bytes"
     SET_TYPE = "set-type"
     ADD_INDEX = "add-index"
     PARTITION = "partition"
 
 
-_OF_THE_COLUMN = frozenset({Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT, Choice.SET_TYPE})
+_OF_THE_COLUMN = frozenset({Choice.LOAD_AS_TEXT, Choice.LEAVE_OUT, Choice.SET_TYPE, Choice.KEEP_BYTES})
 """Choices that change the column as a whole, whichever finding they were made about."""
 
 

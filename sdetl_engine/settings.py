@@ -13,18 +13,21 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from sdetl_engine.errors import UsageError
 from sdetl_engine.findings import Choice, Decision
 from sdetl_engine.rules import RULES
+from sdetl_engine.values.agreement import NumberUnit, zone_of
+from sdetl_engine.values.decoding import check_rule
 from sdetl_engine.values.types import TargetType
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -85,6 +88,27 @@ class GateSettings(_Group):
     min_score: Score = 80.0
 
 
+def _unit(text: str) -> object:
+    if text not in set(NumberUnit):
+        raise ValueError(f"numbers count no {text!r}; they count one of {', '.join(NumberUnit)}")
+    return text
+
+
+def _first_year(text: str) -> object:
+    if not re.fullmatch("[0-9]{4}", text) or not 1 <= int(text) <= 9900:
+        raise ValueError(f"{text!r} is no year of four digits, the first of a hundred, like 1970")
+    return text
+
+
+CLEAN_ARGUMENTS: Mapping[str, Callable[[str], object]] = {
+    "numbers_as_dates": _unit,
+    "two_digit_years": _first_year,
+    "time_zones": zone_of,
+    "decode": check_rule,
+}
+"""What checks the argument of a setting of the form ``TABLE.COLUMN=VALUE``; each raises ValueError."""
+
+
 class CleanSettings(_Group):
     """What cleaning may change."""
 
@@ -96,6 +120,26 @@ class CleanSettings(_Group):
     """``table.column`` (``*`` allowed) whose undecidable dates are read day first."""
     month_first: tuple[str, ...] = ()
     """``table.column`` (``*`` allowed) whose undecidable dates are read month first."""
+    numbers_as_dates: tuple[str, ...] = ()
+    """``TABLE.COLUMN=UNIT``: numbers that count seconds, milliseconds, microseconds or nanoseconds since 1970 (UTC) or
+    julian-days, or whose digits are YYYYMMDD[HHMMSS].  Otherwise a number is never a date."""
+    two_digit_years: tuple[str, ...] = ()
+    """``TABLE.COLUMN=YEAR``: two digits stand for the year in the hundred years that begin with YEAR."""
+    time_zones: tuple[str, ...] = ()
+    """``TABLE.COLUMN=ZONE`` (``*`` allowed): times without an offset are those of the clocks there (Europe/Berlin)."""
+    decode: tuple[str, ...] = ()
+    """``TABLE.COLUMN=RULE``: how texts with a NUL or with bytes that are not UTF-8 become text: an encoding (cp1252),
+    ``escape`` or ``strip-nul``.  Without a rule they go to the quarantine; ``load.types`` can keep the bytes."""
+
+    @field_validator("numbers_as_dates", "two_digit_years", "time_zones", "decode")
+    @classmethod
+    def _arguments_exist(cls, texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for text in texts:
+            name, equals, argument = text.rpartition("=")
+            if not equals or not name:
+                raise ValueError(f"{text!r} is not of the form TABLE.COLUMN=VALUE")
+            CLEAN_ARGUMENTS[info.field_name or ""](argument)
+        return texts
 
 
 class ScoreWeights(_Group):

@@ -424,7 +424,7 @@ class LineMode:
             return
         item = self._bridge.findings[int(found[1])]
         self._teller.tell(findings.detail(look, item))
-        if not item[1].is_open:
+        if not findings.is_decidable(item[1]):
             self._teller.say("It asks for no decision.")
             return
         decision = self._ask_decision(item)
@@ -451,6 +451,10 @@ class LineMode:
         reason = self._teller.ask("Why? It stands in journal, plan and report.")
         if not reason or (offer.choice in ARGUED and not argument):
             self._teller.say("A decision needs a reason, and this one needs to say which: nothing was recorded.")
+            return None
+        fault = engine.argument_fault(offer.choice, argument) if argument is not None else None
+        if fault is not None:
+            self._teller.say(f"Nothing was recorded: {fault}")
             return None
         table, column = ("*", "*") if offer.everywhere else (finding.table, finding.column)
         return Decision(finding.rule, offer.choice, reason, table, column, argument)

@@ -192,6 +192,19 @@ DATES = (
         seen=(("SELECT min(e) FROM numbers", 1700000000), ("SELECT min(c) FROM numbers", "20240102")),
     ),
     Hazard(
+        "D-EPOCH proved, not agreed",
+        "CREATE TABLE epochs (created_at INTEGER, ms INTEGER, n INTEGER);"
+        + _rows("epochs", "1700000000, 1700000000000, 1700000000", "1700000060, 1700000060000, 3"),
+        rules=(("DATE-NUMBERS", "epochs", "created_at"), ("DATE-NUMBERS", "epochs", "ms")),
+        seen=(("SELECT min(created_at) FROM epochs", 1700000000),),
+    ),
+    Hazard(
+        "TWO-DIGIT YEARS",
+        "CREATE TABLE short_years (a TEXT);" + _rows("short_years", "'31/12/69'", "'1/2/70 10:15'"),
+        rules=(("DATE-SHORT-YEARS", "short_years", "a"),),
+        seen=(("SELECT min(a) FROM short_years", "1/2/70 10:15"),),
+    ),
+    Hazard(
         "D-INVALID / D-2400 / D-ZERO",
         "CREATE TABLE wrong (a TIMESTAMP);"
         + _many(

@@ -18,6 +18,7 @@ from tests import hazards
 from tests.conftest import Server, make_sqlite
 from tests.migrating import TICKETS, dashboard, migrate
 from tests.profiling import measured
+from tests.test_agreements import AGREED, VISITS
 from tests.test_cli import sdetl
 from tests.test_grafana_run import troubled
 from tests.test_hazards import LET_THROUGH
@@ -91,6 +92,10 @@ def _worthless(database: str, folder: Path) -> Codes:
     return migrate(source, None, folder / "w", until=Stage.SCORE, settings=limits).rules
 
 
+def _agreed(database: str, folder: Path) -> Codes:
+    return migrate(make_sqlite(folder / "s.db", VISITS), None, folder / "w", until=Stage.PROFILE, settings=AGREED).rules
+
+
 def _odd(database: str, folder: Path) -> Codes:
     return migrate(make_sqlite(folder / "s.db", ODD), None, folder / "w", until=Stage.PROFILE).rules
 
@@ -148,6 +153,7 @@ SCENES: Mapping[str, Scene] = {
     "poor": _poor,
     "worthless": _worthless,
     "odd": _odd,
+    "agreed": _agreed,
     "repeated-key": _repeated_key,
     "boards": _boards,
     "quarter": _quarter,
@@ -159,6 +165,7 @@ RAISED_IN = {
     "SCORE-LOW": "poor",
     "SCORE-HALT": "worthless",
     "KEY-DUPLICATE": "repeated-key",
+    **dict.fromkeys(("DATE-CLOCK-CHANGE", "TEXT-DECODED"), "agreed"),
     **dict.fromkeys(("WHOLE-REALS", "RELATION-ORPHANS", "KEY-COLLISION"), "odd"),
     **dict.fromkeys(("INDEX-SUGGESTED", "PANEL-SLOW", "PARTITION-SUGGESTED"), "boards"),
     **dict.fromkeys(("PANEL-EMPTY", "PANEL-CHANGED", "PANEL-SLOWER"), "quarter"),

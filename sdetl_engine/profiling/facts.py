@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement
 from sdetl_engine.values.types import Kind
 
 
@@ -46,7 +47,8 @@ class DateFacts:
     over 12), ``month_first_only`` prove month first, ``either`` prove nothing.  ``unreadable`` values fit no
     accepted shape, or name a day that does not exist.  ``with_offset`` counts ``Z`` and ``+05:30``.
     ``date_only`` counts values without a time.  ``fractional`` counts those with fractions of a second.
-    ``numeric`` counts INTEGER and REAL storage (a number is not a date unasked).
+    ``numeric`` counts INTEGER and REAL storage (a number is not a date unasked); it is 0 where numbers were agreed to
+    be dates, which then count as those.
     """
 
     shapes: Mapping[str, int]
@@ -62,6 +64,10 @@ class DateFacts:
     numeric: int = 0
     future: int = 0
     """Values more than a day past the moment of profiling."""
+    skipped: int = 0
+    """Times that the clocks of the agreed zone never showed."""
+    twice: int = 0
+    """Times that they showed twice."""
     earliest: str | None = None
     latest: str | None = None
     day_first_witnesses: tuple[Witness, ...] = ()
@@ -117,6 +123,8 @@ class ColumnFacts:
     with_nul: int = 0
     """Texts with a NUL character inside."""
     invalid_utf8: int = 0
+    decoded: int = 0
+    """Texts of one of those two kinds that a stated rule makes right; they are not counted there any more."""
     with_controls: int = 0
     """Texts with control characters other than TAB, LF, CR."""
     leading_zeros: int = 0
@@ -207,3 +215,5 @@ class TypeVerdict:
     day_first: bool | None = None
     """How D/M against M/D was settled; None when nothing had to be."""
     left_out: bool = False
+    agreement: Agreement = NOTHING_AGREED
+    """What the operator has agreed about the column's dates."""

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from sdetl_engine.findings import Finding, Severity
-from sdetl_engine.profiling.breaker import evidence, likely_mark, mark_advice, suggestion, suspects
-from sdetl_engine.profiling.facts import ColumnFacts, DateFacts, KeyFacts, TableFacts, TypeVerdict, Witness
+from sdetl_engine.profiling.agreements import findings_of_agreement
+from sdetl_engine.profiling.breaker import likely_mark, mark_advice, suggestion, suspects
+from sdetl_engine.profiling.facts import DateFacts, KeyFacts, TableFacts, TypeVerdict
 from sdetl_engine.profiling.jury import JuryVerdict, SettledBy, outvoted
+from sdetl_engine.profiling.subject import Subject
 from sdetl_engine.profiling.verdict import misfits_of
 from sdetl_engine.rules import RULES
 from sdetl_engine.values.declared import declared_target
+from sdetl_engine.values.decoding import ESCAPE
 from sdetl_engine.values.schema import Schema
-from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
+from sdetl_engine.values.types import DATE_KINDS, Kind
 
 Juries = Mapping[tuple[str, str], JuryVerdict]
 
@@ -45,60 +47,14 @@ def findings_of_profile(
     for verdict in verdicts:
         if not verdict.left_out:
             column = facts[verdict.table, verdict.column]
-            subject = _Subject(column, verdict, juries.get((verdict.table, verdict.column)))
+            subject = Subject(column, verdict, juries.get((verdict.table, verdict.column)))
             found += _of_dates(subject)
             found += _of_type(subject)
             found += _of_texts(subject)
             found += _of_empties(subject, schema)
+            found += findings_of_agreement(subject, is_key=schema.table(verdict.table).is_in_key(verdict.column))
     found += [_of_relation(r) for r in relation_facts if r.orphan_rows]
     return tuple(found)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Subject:
-    """One column that has something to say."""
-
-    facts: ColumnFacts
-    verdict: TypeVerdict
-    jury: JuryVerdict | None
-
-    @property
-    def name(self) -> str:
-        return f"{self.facts.table}.{self.facts.column}"
-
-    @property
-    def kind(self) -> Kind:
-        return TargetType.parse(self.verdict.chosen).kind
-
-    def set_type(self, name: str) -> str:
-        """The option that gives the column another type."""
-        return f"--set 'load.types.{self.name}={name}'"
-
-    def finding(
-        self,
-        rule: str,
-        count: int,
-        message: str,
-        advice: str = "nothing to do",
-        *,
-        severity: Severity | None = None,
-        suggestion: str | None = None,
-        witnesses: Sequence[Witness] = (),
-    ) -> Finding:
-        """A finding about the column; severity and choices are the rule's."""
-        return Finding(
-            rule,
-            severity or RULES[rule].severity,
-            message,
-            advice,
-            table=self.facts.table,
-            column=self.facts.column,
-            count=count,
-            fraction=count / self.facts.rows if self.facts.rows else None,
-            choices=RULES[rule].choices,
-            suggestion=suggestion,
-            evidence=evidence(witnesses),
-        )
 
 
 # Tables, keys, relations
@@ -170,7 +126,7 @@ def _only(columns: Sequence[str]) -> str | None:
 # Dates
 
 
-def _of_dates(subject: _Subject) -> Iterator[Finding]:
+def _of_dates(subject: Subject) -> Iterator[Finding]:
     dates, verdict = subject.facts.dates, subject.verdict
     if dates is None:
         return
@@ -184,12 +140,14 @@ def _of_dates(subject: _Subject) -> Iterator[Finding]:
         yield from _of_moments(subject, dates)
 
 
-def _reads_as_dates(subject: _Subject) -> bool:
+def _reads_as_dates(subject: Subject) -> bool:
     """True for a text column that would be dates, were there not something that the operator has to settle."""
+    if subject.verdict.agreement:
+        return True
     return subject.verdict.observed in DATE_KINDS and "part of a key" not in subject.verdict.reason
 
 
-def _of_order(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+def _of_order(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     jury = subject.jury
     if jury is None or jury.settled_by is SettledBy.NOTHING_TO_SETTLE or not dates.iso + dates.convertible:
         return
@@ -214,18 +172,19 @@ def _of_order(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
         )
 
 
-def _of_zones(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+def _of_zones(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     if subject.kind not in DATE_KINDS and 0 < dates.with_offset < dates.iso + dates.convertible:
         others = dates.iso + dates.convertible - dates.with_offset
         said = (
             f"{dates.with_offset:,} dates of {subject.name} have a time zone and {others:,} have none; "
             f"the column stays {subject.verdict.chosen}"
         )
-        advice = "agree, or give all of them a zone in the source"
+        option = f"--set 'clean.time_zones=[\"{subject.name}=Europe/Berlin\"]'"
+        advice = f"agree, or say in which zone the others were written ({option}), or give them one in the source"
         yield subject.finding("DATE-ZONES-MIXED", min(dates.with_offset, others), said, advice)
 
 
-def _of_corrupt_dates(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+def _of_corrupt_dates(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     corrupt, facts = subject.verdict.corrupt_dates, subject.facts
     if not corrupt:
         return
@@ -246,7 +205,7 @@ def _of_corrupt_dates(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
     )
 
 
-def _of_iso(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+def _of_iso(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     rewritten = dates.convertible - outvoted(dates, subject.jury)
     if rewritten <= 0:
         return
@@ -257,7 +216,7 @@ def _of_iso(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
     yield subject.finding("DATE-TO-ISO", rewritten, said, advice, witnesses=dates.convertible_witnesses)
 
 
-def _of_moments(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
+def _of_moments(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     if dates.future:
         said = f"{dates.future:,} dates of {subject.name} lie in the future, the latest {dates.latest}"
         advice = "they are loaded as they are; correct them in the source if they are typing errors"
@@ -272,7 +231,7 @@ def _of_moments(subject: _Subject, dates: DateFacts) -> Iterator[Finding]:
 # Types
 
 
-def _of_type(subject: _Subject) -> Iterator[Finding]:
+def _of_type(subject: Subject) -> Iterator[Finding]:
     facts, verdict, kind = subject.facts, subject.verdict, subject.kind
     misfits = misfits_of(facts, kind) if facts.present else 0
     if verdict.mismatched:
@@ -307,7 +266,7 @@ def _of_type(subject: _Subject) -> Iterator[Finding]:
         yield subject.finding("WHOLE-REALS", facts.whole_reals, said, advice, suggestion="bigint")
 
 
-def _of_widening(subject: _Subject) -> Iterator[Finding]:
+def _of_widening(subject: Subject) -> Iterator[Finding]:
     """Another type than declared, or one for values of several kinds."""
     facts, verdict, kind = subject.facts, subject.verdict, subject.kind
     if not facts.present:
@@ -334,7 +293,7 @@ def _of_widening(subject: _Subject) -> Iterator[Finding]:
 # Texts and what stands for missing
 
 
-def _of_texts(subject: _Subject) -> Iterator[Finding]:
+def _of_texts(subject: Subject) -> Iterator[Finding]:
     facts, is_text = subject.facts, subject.kind is Kind.TEXT
     if is_text and not subject.verdict.mismatched:
         yield from _of_unloadable(subject)
@@ -347,7 +306,7 @@ def _of_texts(subject: _Subject) -> Iterator[Finding]:
         yield subject.finding("TEXT-CONTROL", facts.with_controls, said)
 
 
-def _of_unloadable(subject: _Subject) -> Iterator[Finding]:
+def _of_unloadable(subject: Subject) -> Iterator[Finding]:
     facts = subject.facts
     count = misfits_of(facts, Kind.TEXT)
     if not count:
@@ -358,18 +317,20 @@ def _of_unloadable(subject: _Subject) -> Iterator[Finding]:
         "binary": facts.blobs,
     }
     listed = ", ".join(f"{n:,} {cause}" for cause, n in causes.items() if n)
+    rule = "cp1252" if facts.invalid_utf8 else ESCAPE
     yield subject.finding(
         "TEXT-UNLOADABLE",
         count,
         f"{count:,} values of {subject.name} cannot stand in PostgreSQL as text ({listed}); "
         "they go to the quarantine with their bytes",
-        f"agree, or load the bytes: {subject.set_type('bytea')}",
-        suggestion="bytea",
+        f"agree; or decode them: --set 'clean.decode=[\"{subject.name}={rule}\"]' (an encoding, escape or strip-nul); or "
+        f"keep the column's bytes: {subject.set_type('bytea')}",
+        suggestion=rule,
         witnesses=facts.misfit_witnesses,
     )
 
 
-def _of_marks(subject: _Subject) -> Iterator[Finding]:
+def _of_marks(subject: Subject) -> Iterator[Finding]:
     """Marks in a column that ends as text: told, but asked about where they alone keep it from a better type."""
     facts, mark = subject.facts, likely_mark(subject.facts)
     if mark is None:
@@ -386,7 +347,7 @@ def _of_marks(subject: _Subject) -> Iterator[Finding]:
     yield subject.finding("MISSING-MARK", total, said, advice, severity=severity, suggestion=mark)
 
 
-def _of_empties(subject: _Subject, schema: Schema) -> Iterator[Finding]:
+def _of_empties(subject: Subject, schema: Schema) -> Iterator[Finding]:
     facts = subject.facts
     if not facts.empties or subject.kind in (Kind.TEXT, Kind.BYTES):
         return

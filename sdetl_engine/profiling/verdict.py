@@ -12,6 +12,7 @@ import dataclasses
 from sdetl_engine.profiling.facts import ColumnFacts, SampleVerdict, TypeVerdict
 from sdetl_engine.profiling.jury import JuryVerdict, SettledBy, outvoted
 from sdetl_engine.profiling.sampling import TRUTH_PAIRS
+from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement
 from sdetl_engine.values.declared import declared_target
 from sdetl_engine.values.schema import Column
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
@@ -33,6 +34,7 @@ class _Case:
     is_key: bool
     confidence: float
     jury: JuryVerdict | None
+    agreement: Agreement
 
     @property
     def may_hold_null(self) -> bool:
@@ -65,15 +67,17 @@ def choose_type(
     confidence: float,
     override: str | None,
     jury: JuryVerdict | None,
+    agreement: Agreement = NOTHING_AGREED,
 ) -> TypeVerdict:
     """The verdict.
 
     ``is_key``: part of a declared key or relation.  ``confidence``: share (0..1) of the values that must fit.
     ``override``: the type that the plan wants; it wins always.  ``jury``: how day and month were settled.
+    ``agreement``: what the operator has agreed about the column's dates; ``facts`` were measured by it.
     Raises ValueError when the override is no type.
     """
     declared = declared_target(column.declared)
-    case = _Case(column, sample, facts, declared, is_key, confidence, jury)
+    case = _Case(column, sample, facts, declared, is_key, confidence, jury, agreement)
     chosen = _chosen(case) if override is None else _overridden(case, TargetType.parse(override))
     declared_kind = declared.kind if declared else None
     # An undated column has no corrupt dates, whatever the sample took it for.
@@ -90,6 +94,7 @@ def choose_type(
         mismatched=chosen.mismatched,
         corrupt_dates=_corrupt_dates(case) if is_dated else 0,
         day_first=jury.day_first if jury is not None else None,
+        agreement=agreement,
     )
 
 
@@ -98,11 +103,11 @@ def misfits_of(facts: ColumnFacts, kind: Kind) -> int:
 
     Exact when the scan asked about this very kind; else by storage class, and at worst every value.
     """
+    if kind is Kind.BYTES:
+        return 0
     if facts.proposed is kind:
         return facts.misfits
     match kind:
-        case Kind.BYTES:
-            return 0
         case Kind.TEXT:
             return min(facts.present, facts.blobs + facts.with_nul + facts.invalid_utf8)
         case Kind.INTEGER:
@@ -130,6 +135,8 @@ def _overridden(case: _Case, target: TargetType) -> _Chosen:
 def _chosen(case: _Case) -> _Chosen:
     if case.facts.present == 0:
         return _Chosen(case.declared or _TEXT, "there is no value; the declaration stands")
+    if case.agreement:
+        return _agreed_date(case)
     if case.declared is None:
         return _by_data(case)
     match case.declared.kind:
@@ -157,6 +164,16 @@ def _declared_date(case: _Case) -> _Chosen:
     if case.facts.integers == case.facts.present:
         return _Chosen(TargetType(Kind.INTEGER), "declared a date, but every value is a number: kept", mismatched=True)
     return _Chosen(_fallback(case), f"{unreadable:,} values are no dates: kept as they are", mismatched=True)
+
+
+def _agreed_date(case: _Case) -> _Chosen:
+    """Dates by agreement: then the declared type says nothing any more."""
+    unreadable = _corrupt_dates(case)
+    if case.is_enough(unreadable):
+        return _dates(case, unreadable)
+    said = f"{unreadable:,} values are no dates, not even as it was agreed: kept as they are"
+    kept = TargetType(Kind.INTEGER) if case.facts.integers == case.facts.present else _fallback(case)
+    return _Chosen(kept, said, mismatched=True)
 
 
 def _dates(case: _Case, unreadable: int) -> _Chosen:

@@ -19,7 +19,7 @@ from pathlib import Path
 from sdetl_engine.errors import UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.processes import beside
-from sdetl_engine.sqlite import iso, ledger, rewriting
+from sdetl_engine.sqlite import ledger, rewriting
 from sdetl_engine.sqlite.addressing import RowKey, Window, key_text, row_key, windows
 from sdetl_engine.sqlite.digest import table_digest
 from sdetl_engine.sqlite.guard import stoppable
@@ -27,7 +27,6 @@ from sdetl_engine.sqlite.open import open_readonly, open_writable, quote
 from sdetl_engine.sqlite.partial import new_files, sweep_partials, writing
 from sdetl_engine.sqlite.rewriting import ColumnRewriting, ColumnRules, Rule, TableRewriting, plan_rewriting
 from sdetl_engine.sqlite.sound import check_sound, is_about_data
-from sdetl_engine.values.dates import to_iso
 from sdetl_engine.values.schema import Schema, Table
 
 __all__ = ["Change", "CleanResult", "ColumnRules", "Kept", "clean", "count_changes", "preview", "sweep_partials"]
@@ -184,7 +183,7 @@ def _write_copy(
     rewritten: dict[str, int] = {}
     kept: list[Kept] = []
     with _transaction(target, watch.reporter) as connection:
-        iso.register(connection)
+        rewriting.register(connection)
         for table in plan:
             watch.between()
             kept += _forbidden(connection, table)
@@ -473,7 +472,7 @@ class _ReadingBack:
             before, after = self._connection.execute(
                 "SELECT before, after FROM main.ledger WHERE id = ?", (line_id,)
             ).fetchone()
-            if to_iso(before, column.rules.day_first) != after:
+            if column.rules.iso(before) != after:
                 raise ValidationFailed(
                     f"a date in {self._table.name}.{column.column} was not rewritten as the rule has it",
                     next_step=_REPORT_IT,
@@ -492,7 +491,7 @@ def _attach(connection: sqlite3.Connection, source: Path, clean_file: Path) -> N
     for name, path in (("source", source), ("clean", clean_file)):
         connection.execute(f"ATTACH ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",))
         connection.execute(f"PRAGMA {name}.cache_size = -16384")
-    iso.register(connection)
+    rewriting.register(connection)
 
 
 def _equal_rows(connection: sqlite3.Connection, table: Table) -> int:
@@ -557,7 +556,7 @@ def _result(rows: Mapping[str, int], counts: Sequence[ledger.Count], kept: tuple
 
 def _open_with_dates(path: Path) -> sqlite3.Connection:
     connection = open_readonly(path)
-    iso.register(connection)
+    rewriting.register(connection)
     return connection
 
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdetl_engine.errors import SourceError
-from sdetl_engine.sqlite import iso, rewriting
+from sdetl_engine.sqlite import rewriting
 from sdetl_engine.sqlite.addressing import RowKey, key_text, row_key
 from sdetl_engine.sqlite.open import open_readonly, quote
 from sdetl_engine.sqlite.rewriting import TableRewriting
@@ -51,7 +51,7 @@ def open_equation(source: Path, ledger: Path | None) -> Iterator[Equation]:
     connection = open_readonly(source)
     try:
         register_shaping(connection)
-        iso.register(connection)
+        rewriting.register(connection)
         if ledger is not None:
             connection.execute("ATTACH ? AS ledger", (f"{ledger.absolute().as_uri()}?mode=ro",))
         connection.text_factory = bytes

@@ -9,11 +9,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sqlite3
+from collections.abc import Callable
 
 from sdetl_engine.values import dates
+from sdetl_engine.values.agreement import Agreement
 
 FUNCTION = "sdetl_iso"
 """The name under which `register` makes `values.dates.to_iso` known to a connection."""
+
+AGREED = "sdetl_agreed_iso"
+"""The name of the rule for columns about which more was agreed: `values.agreement.Agreement.iso`."""
 
 _D = "[0-9]"
 _DATE_LENGTH = 10
@@ -40,6 +45,25 @@ def register(connection: sqlite3.Connection) -> None:
         return read(raw, day_first) if len(raw) <= 4 * dates.MAX_LENGTH else None
 
     connection.create_function(FUNCTION, 2, bounded, deterministic=True)
+    connection.create_function(AGREED, 3, _agreed_rule(encoding), deterministic=True)
+
+
+def _agreed_rule(encoding: str) -> Callable[[bytes | float, int | None, str], str | None]:
+    @functools.lru_cache(maxsize=_CACHED_TEXTS)
+    def read(value: bytes | float, day_first: int | None, code: str) -> str | None:
+        known: str | float
+        if isinstance(value, bytes):
+            if len(value) > 4 * dates.MAX_LENGTH:
+                return None
+            try:
+                known = value.decode(encoding)
+            except UnicodeDecodeError:
+                return None
+        else:
+            known = value
+        return Agreement.parse(code).iso(known, None if day_first is None else bool(day_first))
+
+    return read
 
 
 def never_changes(term: str) -> str:
@@ -65,12 +89,23 @@ def is_iso(term: str) -> str:
     return f"(({plain} OR CASE length({term}) {by_length} ELSE 0 END) AND julianday({term}) IS NOT NULL)"
 
 
-def to_iso(term: str, day_first: bool | None) -> str:
-    """What ``values.dates.to_iso`` gives for a TEXT term, as a term; NULL for what it cannot read."""
-    slow = f"{FUNCTION}(CAST({term} AS BLOB), {'NULL' if day_first is None else int(day_first)})"
+def to_iso(term: str, day_first: bool | None, agreement: Agreement | None = None) -> str:
+    """What ``values.dates.to_iso`` gives for a TEXT term, as a term; NULL for what it cannot read.
+
+    With an agreement, what that gives; the term may then be a number, too.
+    """
+    if agreement:
+        value = f"CASE typeof({term}) WHEN 'text' THEN CAST({term} AS BLOB) ELSE {term} END"
+        code = agreement.code.replace("'", "''")
+        return f"{AGREED}({value}, {_order(day_first)}, '{code}')"
+    slow = f"{FUNCTION}(CAST({term} AS BLOB), {_order(day_first)})"
     if day_first is None:
         return slow
     return f"coalesce({_numeric_to_iso(term, day_first)}, {slow})"
+
+
+def _order(day_first: bool | None) -> str:
+    return "NULL" if day_first is None else str(int(day_first))
 
 
 @functools.cache

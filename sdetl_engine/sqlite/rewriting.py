@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import sqlite3
 from collections.abc import Mapping
 
 from sdetl_engine.errors import UsageError
-from sdetl_engine.sqlite import iso
+from sdetl_engine.sqlite import decode, iso
 from sdetl_engine.sqlite.addressing import row_key
 from sdetl_engine.sqlite.open import quote
 from sdetl_engine.values import dates
+from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement
 from sdetl_engine.values.schema import Column, Schema, Table
 
 
@@ -18,22 +20,39 @@ class Rule(enum.StrEnum):
     """Why a cell was changed, as the ledger calls it."""
 
     DATE_TO_ISO = "date_to_iso"
+    NUMBER_TO_DATE = "number_to_date"
+    ZONE_NAMED = "zone_named"
+    TEXT_DECODED = "text_decoded"
     MARK_TO_NULL = "mark_to_null"
     EMPTY_TO_NULL = "empty_to_null"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ColumnRules:
-    """What may be done to the texts of a column; numbers, BLOBs and NULLs are never touched.
+    """What may be done to the texts of a column; BLOBs and NULLs are never touched, and numbers only where it was agreed.
 
     ``day_first`` settles D/M against M/D (None: only dates that leave no doubt are rewritten); ``marks`` are texts that
-    mean missing, compared exactly; so does ``''`` with ``empty_to_null``.
+    mean missing, compared exactly; so does ``''`` with ``empty_to_null``.  ``agreement``: what else was agreed about the
+    dates.  ``decode``: rules for texts that PostgreSQL cannot hold, applied before all others.
     """
 
     to_iso: bool = False
     day_first: bool | None = None
     marks: tuple[str, ...] = ()
     empty_to_null: bool = False
+    agreement: Agreement = NOTHING_AGREED
+    decode: tuple[str, ...] = ()
+
+    def iso(self, value: str | float) -> str | None:
+        """What a date of the column is rewritten to, by the rule in Python; None where it is left."""
+        if self.agreement:
+            return self.agreement.iso(value, self.day_first)
+        return dates.to_iso(value, self.day_first) if isinstance(value, str) else None
+
+    @property
+    def is_active(self) -> bool:
+        """True when anything may change."""
+        return self.to_iso or self.nulls or bool(self.decode)
 
     @property
     def nulls(self) -> bool:
@@ -58,7 +77,7 @@ class ColumnRewriting:
     @property
     def is_active(self) -> bool:
         """True when anything may change."""
-        return self.rules.to_iso or self.rules.nulls
+        return self.rules.is_active
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,55 +114,98 @@ def plan_rewriting(schema: Schema, rules: Mapping[tuple[str, str], ColumnRules])
     )
 
 
+def register(connection: sqlite3.Connection) -> None:
+    """Make the functions known to the connection that the SQL of this module calls."""
+    iso.register(connection)
+    decode.register(connection)
+
+
 def changes(rules: ColumnRules, term: str) -> str:
     """A condition: 1 when cleaning changes the value of ``term``, else 0."""
-    date = f"coalesce({iso.to_iso(term, rules.day_first)} <> {_bytes(term)}, 0)" if rules.to_iso else "0"
-    return _by_case(rules, term, stays="0", missing="1", otherwise=date)
+    text = _text(rules, term)
+    date = f"coalesce({_iso(rules, text)} <> {_bytes(text)}, 0)" if rules.to_iso else "0"
+    changed = _by_case(rules, text, stays="0", missing="1", otherwise=date)
+    return f"({changed} OR {_is_other(text, term)})" if rules.decode else changed
 
 
 def may_change(rules: ColumnRules, term: str) -> str:
     """A cheaper condition that is true wherever `changes` is, and for texts that turn out to be no dates."""
-    return _by_case(rules, term, stays="0", missing="1", otherwise=str(int(rules.to_iso)))
+    text = _text(rules, term)
+    changed = _by_case(rules, text, stays="0", missing="1", otherwise=str(int(rules.to_iso)))
+    return f"({changed} OR {_is_other(text, term)})" if rules.decode else changed
 
 
 def cleaned(rules: ColumnRules, term: str) -> str:
     """A term: what the value of ``term`` becomes; itself when nothing is to be done."""
+    text = _text(rules, term)
     if not rules.to_iso:
-        return _by_case(rules, term, stays=term, missing="NULL", otherwise=term)
-    date = iso.to_iso(term, rules.day_first)
-    value = f"coalesce({date}, {term})"
+        return _by_case(rules, text, stays=text, missing="NULL", otherwise=text)
+    date = _iso(rules, text)
+    value = f"coalesce({date}, {text})"
     # A date that is declared to mean missing means so in every spelling.
-    if marks := _dates_among(rules.marks):
+    if marks := _dates_among(rules):
         value = f"CASE WHEN coalesce({date} IN ({marks}), 0) THEN NULL ELSE {value} END"
-    return _by_case(rules, term, stays=term, missing="NULL", otherwise=value)
+    return _by_case(rules, text, stays=text, missing="NULL", otherwise=value)
 
 
 def explained_by(rules: ColumnRules, before: str, after: str) -> Mapping[Rule, str]:
     """For each rule in force the condition that it turned ``before`` into ``after``; they exclude each other."""
+    text = _text(rules, before)
     was_text = f"typeof({before}) = 'text'"
     conditions = {}
+    if rules.decode:
+        conditions[Rule.TEXT_DECODED] = f"{was_text} AND {after} IS {text} COLLATE BINARY AND typeof({after}) = 'text'"
     if rules.empty_to_null:
-        conditions[Rule.EMPTY_TO_NULL] = f"{after} IS NULL AND {was_text} AND {_bytes(before)} = ''"
+        conditions[Rule.EMPTY_TO_NULL] = f"{after} IS NULL AND {was_text} AND {_bytes(text)} = ''"
     if rules.marks:
-        is_mark = f"{_bytes(before)} IN ({_literals(rules.marks)})"
-        if rules.to_iso and (marks := _dates_among(rules.marks)):
-            is_mark = f"({is_mark} OR coalesce({iso.to_iso(before, rules.day_first)} IN ({marks}), 0))"
-        conditions[Rule.MARK_TO_NULL] = f"{after} IS NULL AND {was_text} AND {is_mark}" + (
-            f" AND {_bytes(before)} <> ''" if rules.empty_to_null else ""
+        is_mark = f"{was_text} AND {_bytes(text)} IN ({_literals(rules.marks)})"
+        if rules.to_iso and (marks := _dates_among(rules)):
+            is_mark = f"({is_mark} OR coalesce({_iso(rules, text)} IN ({marks}), 0))"
+        conditions[Rule.MARK_TO_NULL] = f"{after} IS NULL AND {is_mark}" + (
+            f" AND {_bytes(text)} <> ''" if rules.empty_to_null else ""
         )
     if rules.to_iso:
-        conditions[Rule.DATE_TO_ISO] = f"{was_text} AND typeof({after}) = 'text' AND {iso.is_iso(after)}"
+        is_date = f"typeof({after}) = 'text' AND {iso.is_iso(after)}"
+        is_date += f" AND {_is_other(after, text)}" if rules.decode else ""
+        conditions |= _dates_explained(rules, text, after, is_date)
+    return conditions
+
+
+def _dates_explained(rules: ColumnRules, before: str, after: str, is_date: str) -> Mapping[Rule, str]:
+    """Numbers became dates, texts were written as ISO has them, and where only a zone was added that is said."""
+    conditions = {Rule.DATE_TO_ISO: f"typeof({before}) = 'text' AND {is_date}"}
+    if rules.agreement.numbers is not None:
+        conditions[Rule.NUMBER_TO_DATE] = f"typeof({before}) IN ('integer', 'real') AND {is_date}"
+    if rules.agreement.zone is not None:
+        without = dataclasses.replace(rules.agreement, zone=None)
+        zoned = f"coalesce({iso.to_iso(before, rules.day_first, without)}, '') IS NOT {after}"
+        conditions[Rule.ZONE_NAMED] = f"{conditions[Rule.DATE_TO_ISO]} AND {zoned}"
+        conditions[Rule.DATE_TO_ISO] += f" AND NOT ({zoned})"
     return conditions
 
 
 def _by_case(rules: ColumnRules, term: str, *, stays: str, missing: str, otherwise: str) -> str:
     """The outline of cleaning: what already is right, what is no text, what means missing, and the rest."""
-    right = [f"WHEN {iso.never_changes(term)} THEN {stays}"] if rules.to_iso else []
-    not_text = [f"WHEN typeof({term}) <> 'text' THEN {stays}"]
+    right = [f"WHEN {iso.never_changes(term)} THEN {stays}"] if rules.to_iso and not rules.agreement.zone else []
+    other = "<> 'text'" if rules.agreement.numbers is None else "NOT IN ('text', 'integer', 'real')"
+    not_dated = [f"WHEN typeof({term}) {other} THEN {stays}"]
     marks = [f"WHEN {_bytes(term)} IN ({_literals(rules.missing)}) THEN {missing}"] if rules.nulls else []
     # ISO dates are nearly all there is in most columns, so they are asked for first, unless one of them is a mark.
-    branches = [*not_text, *marks, *right] if _dates_among(rules.marks) else [*right, *not_text, *marks]
+    branches = [*not_dated, *marks, *right] if _dates_among(rules) else [*right, *not_dated, *marks]
     return f"CASE {' '.join(branches)} ELSE {otherwise} END"
+
+
+def _text(rules: ColumnRules, term: str) -> str:
+    """The term as it is decoded."""
+    return f"({decode.decoded_sql(term, rules.decode)})" if rules.decode else term
+
+
+def _iso(rules: ColumnRules, term: str) -> str:
+    return iso.to_iso(term, rules.day_first, rules.agreement)
+
+
+def _is_other(one: str, other: str) -> str:
+    return f"{one} IS NOT {other} COLLATE BINARY"
 
 
 def _bytes(term: str) -> str:
@@ -151,8 +213,16 @@ def _bytes(term: str) -> str:
     return f"(+{term} COLLATE BINARY)"
 
 
-def _dates_among(marks: tuple[str, ...]) -> str:
-    return _literals(tuple(mark for mark in marks if (reading := dates.read_date(mark)) and reading.is_iso))
+def _dates_among(rules: ColumnRules) -> str:
+    """The marks that are dates, as literals; of a column whose dates get an offset, with it, too."""
+    dated = [mark for mark in rules.marks if (reading := dates.read_date(mark)) and reading.is_iso]
+    return _literals(
+        tuple(dict.fromkeys([*dated, *(rules.iso(mark) or mark for mark in dated), *_at_utc(rules, dated)]))
+    )
+
+
+def _at_utc(rules: ColumnRules, dated: list[str]) -> list[str]:
+    return [] if rules.agreement.numbers is None else [f"{mark}+00:00" for mark in dated if mark[-6] not in "+-"]
 
 
 def _literals(texts: tuple[str, ...]) -> str:
@@ -165,7 +235,7 @@ def _allowed(schema: Schema, table: Table, column: Column, rules: ColumnRules) -
         return ColumnRewriting(column.name, nothing, forbidden=rules, why=why)
     if rules.nulls and (why := _why_not_null(schema, table, column)):
         only_dates = dataclasses.replace(rules, marks=(), empty_to_null=False)
-        only_nulls = dataclasses.replace(rules, to_iso=False)
+        only_nulls = dataclasses.replace(rules, to_iso=False, decode=())
         return ColumnRewriting(column.name, only_dates, forbidden=only_nulls, why=why)
     return ColumnRewriting(column.name, rules)
 

@@ -298,7 +298,10 @@ class DateTally:
         return moment.replace(tzinfo=None).isoformat(" ") if has_times else moment.date().isoformat()
 
     def _add(self, text: str, times: int) -> None:
-        reading = read_date(text, self.day_first)
+        self.add_reading(read_date(text, self.day_first), times)
+
+    def add_reading(self, reading: DateReading | None, times: int = 1) -> None:
+        """Count what a value was read as; None is no date."""
         if reading is None:
             self.unreadable += times
             return

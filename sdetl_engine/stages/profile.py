@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sdetl_engine.agreeing import Agreements, as_agreed
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.drifting import find_drift
@@ -23,6 +24,7 @@ from sdetl_engine.sqlite.keys import check_key, check_relation, relation_overlap
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.sample import sample_table
 from sdetl_engine.sqlite.scan import scan_table
+from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement
 from sdetl_engine.values.missing import markers_for, matches
 from sdetl_engine.values.schema import Relation, Schema, Table
 from sdetl_engine.values.types import Kind, TargetType
@@ -36,11 +38,12 @@ def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
     counted = {t.table: t.rows for t in run.results.load(Stage.BACKUP, BackupResult).tables}
     samples = {t.name: _sample(path, t, counted.get(t.name), settings) for t in schema.tables}
     tables = tuple(_scan(path, t, counted.get(t.name), samples[t.name], settings, reporter) for t in schema.tables)
+    tables, agreements = as_agreed(path, schema, tables, settings, reporter)
     tables = tuple(_with_keys(path, schema.table(t.table), t, reporter) for t in tables)
     found = _relations(path, schema, tables, settings)
     relation_facts = _check_relations(path, found, reporter)
     juries = _settle_dates(tables, settings)
-    verdicts = _judge_all(schema, tables, samples, juries, found, settings)
+    verdicts = _judge_all(schema, tables, samples, juries, agreements, found, settings)
     tables = tuple(_with_collisions(path, schema.table(t.table), t, verdicts, reporter) for t in tables)
     judged = breaker.evaluate(
         verdicts,
@@ -87,6 +90,7 @@ def _judge_all(
     tables: Sequence[TableFacts],
     samples: Mapping[str, Mapping[str, SampleVerdict]],
     juries: Mapping[tuple[str, str], jury.JuryVerdict],
+    agreements: Agreements,
     found: Sequence[Relation],
     settings: Settings,
 ) -> tuple[TypeVerdict, ...]:
@@ -100,6 +104,7 @@ def _judge_all(
             facts,
             samples[table.table][facts.column],
             juries.get((table.table, facts.column)),
+            agreements.get((table.table, facts.column), NOTHING_AGREED),
             settings,
             (table.table, facts.column) in in_relation,
         )
@@ -112,9 +117,18 @@ def _refuse_unknown_columns(schema: Schema, settings: Settings) -> None:
     """A setting that names no column would be a decision that nobody carries out.  Raises UsageError."""
     columns = [(t.name, c.name) for t in schema.tables for c in t.columns]
     spelled = {f"{table}.{column}" for table, column in columns}
-    for marker in settings.clean.null_markers:
-        if not any(markers_for([marker], table, column) for table, column in columns):
-            raise _no_column(marker, "clean.null_markers", spelled)
+    clean = settings.clean
+    arguments = {
+        "clean.null_markers": clean.null_markers,
+        "clean.numbers_as_dates": clean.numbers_as_dates,
+        "clean.two_digit_years": clean.two_digit_years,
+        "clean.time_zones": clean.time_zones,
+        "clean.decode": clean.decode,
+    }
+    for setting, texts in arguments.items():
+        for text in texts:
+            if not any(markers_for([text], table, column) for table, column in columns):
+                raise _no_column(text, setting, spelled)
     lists = {
         "clean.empty_to_null": settings.clean.empty_to_null,
         "clean.day_first": settings.clean.day_first,
@@ -257,6 +271,7 @@ def _judge(
     facts: ColumnFacts,
     sample: SampleVerdict,
     juror: jury.JuryVerdict | None,
+    agreement: Agreement,
     settings: Settings,
     in_relation: bool,
 ) -> TypeVerdict:
@@ -265,19 +280,14 @@ def _judge(
         table.column(facts.column),
         sample,
         facts,
-        is_key=in_relation or _in_key(table, facts.column),
+        is_key=in_relation or table.is_in_unique_key(facts.column),
         confidence=settings.profile.type_confidence,
         override=settings.load.types.get(name),
         jury=juror,
+        agreement=agreement,
     )
     if matches(settings.source.exclude_columns, table.name, facts.column):
         return dataclasses.replace(
             judged, left_out=True, mismatched=False, corrupt_dates=0, reason="left out by decision"
         )
     return judged
-
-
-def _in_key(table: Table, column: str) -> bool:
-    return column in table.primary_key or any(
-        term.column == column for index in table.indexes if index.unique for term in index.terms
-    )

@@ -90,6 +90,16 @@ class Table:
                 return column
         raise KeyError(name)
 
+    def is_in_unique_key(self, name: str) -> bool:
+        """True for a column of the primary key or of a unique index."""
+        return name in self.primary_key or any(
+            term.column == name for index in self.indexes if index.unique for term in index.terms
+        )
+
+    def is_in_key(self, name: str) -> bool:
+        """The same, or a column of a foreign key."""
+        return self.is_in_unique_key(name) or any(name in key.columns for key in self.foreign_keys)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SchemaObject:

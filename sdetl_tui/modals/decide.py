@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 
+import sdetl_engine as engine
 from sdetl_engine import Decision, Gate, Stage, gate_of
 from sdetl_tui.blocks import Span, Tone, line
 from sdetl_tui.text import content, contents
@@ -134,6 +135,8 @@ class Decide(ModalScreen[Decision | None]):
     def _missing(self) -> str | None:
         if self._choice in ARGUED and self._argument == "":
             return "it needs to be said which (the field below the choices)"
+        if self._choice in ARGUED and (fault := engine.argument_fault(self._choice, self._argument)) is not None:
+            return fault
         if not self.query_one("#reason", Input).value.strip():
             return "a decision needs a reason: a few words"
         return None
@@ -274,6 +277,6 @@ class Retype(ModalScreen[tuple[str, str] | None]):
 def _why_not(finding: Finding) -> str | None:
     if finding.decision is not None:
         return "It is decided."
-    if not finding.is_open:
+    if not findings.is_decidable(finding):
         return "It asks for no decision: it is counted and shown."
     return None

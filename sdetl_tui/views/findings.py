@@ -126,12 +126,27 @@ CHOICE_WORDS: dict[Choice, str] = {
     Choice.QUARANTINE: "put these values into the quarantine",
     Choice.DAY_FIRST: "its dates are day first (31/12)",
     Choice.MONTH_FIRST: "its dates are month first (12/31)",
+    Choice.READ_NUMBERS: "its numbers are dates, in this unit",
+    Choice.READ_YEARS: "its years of two digits begin with this year",
+    Choice.NAME_ZONE: "its times are those of this zone (Europe/Berlin)",
+    Choice.DECODE: "decode them by this rule (cp1252, escape, strip-nul)",
+    Choice.KEEP_BYTES: "keep the column's bytes as they are (bytea)",
     Choice.SET_TYPE: "load it as another type",
     Choice.ADD_INDEX: "build this index after the data",
     Choice.PARTITION: "partition the table like this",
 }
-ARGUED = frozenset({Choice.MARK_MISSING, Choice.SET_TYPE, Choice.ADD_INDEX, Choice.PARTITION})
-"""Choices that need an argument: the mark, the type, the index, the partitioning."""
+ARGUED = frozenset(
+    {
+        *(Choice.MARK_MISSING, Choice.SET_TYPE, Choice.ADD_INDEX, Choice.PARTITION),
+        *(Choice.READ_NUMBERS, Choice.READ_YEARS, Choice.NAME_ZONE, Choice.DECODE),
+    }
+)
+"""Choices that need an argument: the mark, the type, the index, the partitioning, the unit, the rule ..."""
+
+
+def is_decidable(finding: Finding) -> bool:
+    """True when something can be said about it: it is open, or it offers more than to agree."""
+    return finding.decision is None and (finding.is_open or not set(finding.choices) <= {Choice.ACCEPT})
 
 
 def choices(finding: Finding) -> tuple[Choice, ...]:

@@ -26,6 +26,8 @@ RAISED: dict[str, tuple[str, list[object], str, list[object]]] = {
     "DATE-TO-ISO": ("TIMESTAMP", ["31/12/2024 9:05"], "TIMESTAMP", ["2024-12-31T09:05:00"]),
     "DATE-FUTURE": ("DATE", ["2026-07-01"], "DATE", ["2025-10-20"]),
     "DATE-SENTINEL": ("DATE", ["1899-12-30", "2024-01-01"], "DATE", ["1971-01-01", "2024-01-01"]),
+    "DATE-NUMBERS": ("INTEGER", [1_700_000_000_000, None], "INTEGER", [1_700_000_000_000, 3]),
+    "DATE-SHORT-YEARS": ("TEXT", ["31/12/69", "1/2/70"], "TEXT", ["31/12/69", "unit 70"]),
     "TYPE-MISMATCH": ("INTEGER", [1, "x"], "TEXT", [1, "x"]),
     "TYPE-RESIDUE": ("INTEGER", [*range(39), "x"], "INTEGER", [*range(39), ""]),
     "TYPE-WIDENED": ("INTEGER", [1, 2.5], "INTEGER", [1, 2]),
@@ -178,12 +180,14 @@ def test_every_rule_of_the_profile_has_its_cases() -> None:
     """A rule that is added to the catalogue fails here until its cases stand in this folder."""
     of_tables = {"TABLE-EMPTY", "ROW-DUPLICATE", "KEY-NULL", "KEY-DUPLICATE", "FK-ORPHANS", "RELATION-ORPHANS"}
     of_keys_as_they_will_be_held = {"KEY-COLLISION"}  # tests/test_run.py
+    of_agreements = {"DATE-CLOCK-CHANGE", "TEXT-DECODED"}  # tests/test_agreements.py, tests/test_rules_raised.py
     of_the_breaker = {"BREAKER-COLUMNS", "BREAKER-DATES"}
     of_drift = {code for code in RULES if code.startswith("DRIFT-")}  # tests/test_drift.py
     assert {r.code for r in RULES.values() if r.stage == "profile"} == {
         *RAISED,
         *of_tables,
         *of_keys_as_they_will_be_held,
+        *of_agreements,
         *of_the_breaker,
         *of_drift,
     }
@@ -191,7 +195,7 @@ def test_every_rule_of_the_profile_has_its_cases() -> None:
 
 def test_binary_texts_are_counted_by_cause(tmp_path: Path) -> None:
     found = measured.column(tmp_path, "TEXT", ["words"] * 39 + ["a\0b", b"\xff"]).finding("TEXT-UNLOADABLE")
-    assert (found.count, found.suggestion) == (2, "bytea")
+    assert (found.count, found.suggestion) == (2, "escape")
     assert "1 with a NUL character, 1 binary" in found.message
 
 

@@ -531,8 +531,10 @@ class Impatient(SilentReporter):
             raise Cancelled
 
 
-def test_all_three_rules_have_the_names_of_the_contract() -> None:
-    assert [rule.value for rule in Rule] == ["date_to_iso", "mark_to_null", "empty_to_null"]
+def test_all_rules_have_the_names_of_the_contract() -> None:
+    assert [rule.value for rule in Rule] == [
+        *("date_to_iso", "number_to_date", "zone_named", "text_decoded", "mark_to_null", "empty_to_null"),
+    ]
 
 
 def test_a_thousand_columns_are_no_obstacle(files: Callable[[str], Files]) -> None:
