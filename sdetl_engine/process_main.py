@@ -1,10 +1,12 @@
-"""The program of a process that does one job (see ``processes``): started by its path, with a line to its parent."""
+"""The program of a process that does jobs (see ``processes``): started by its path, with a line to its parent."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pickle
+import select
 import sys
 import threading
 import time
@@ -17,18 +19,24 @@ _PROGRESS_SECONDS = 0.1
 
 
 def main() -> None:
-    """Receive the job, do it, send back what it returned or raised."""
+    """Receive jobs, do them one after the other, send back what each returned or raised."""
     line = Connection(int(sys.argv[1]))
     sys.path[:] = line.recv()
     _know_the_rooms()
-    job = pickle.loads(line.recv_bytes())  # noqa: S301 - it comes from our own parent
-    threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(line.fileno(),), daemon=True).start()
+    from sdetl_engine.processes import IDLE_SECONDS
+
+    with contextlib.suppress(EOFError, OSError):
+        while line.poll(IDLE_SECONDS):
+            _do(pickle.loads(line.recv_bytes()), line)  # noqa: S301 - it comes from our own parent
+
+
+def _do(job: functools.partial[object], line: Connection) -> None:
     try:
         answer = ("returned", _finished(line, job(reporter=_Telling(line))))
     except Exception as error:  # noqa: BLE001 - the border of the process: whatever it was, the parent raises it
         answer = ("raised", _portable(error))
-    with contextlib.suppress(OSError):
-        line.send(answer)
+    line.send(answer)
 
 
 def _finished(line: Connection, result: object) -> object:
@@ -47,10 +55,11 @@ def _know_the_rooms() -> None:
     sys.modules["sdetl_engine"] = package
 
 
-def _end_with_parent(line: Connection) -> None:
-    """The parent sends nothing more: what comes is the end of the line, because it closed it or is gone."""
-    with contextlib.suppress(EOFError, OSError):
-        line.recv_bytes()
+def _end_with_parent(line: int) -> None:
+    """End at once, whatever the job does, when the parent closes the line or is gone."""
+    watch = select.poll()
+    watch.register(line, select.POLLHUP)
+    watch.poll()
     os._exit(1)
 
 

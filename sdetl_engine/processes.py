@@ -1,7 +1,8 @@
 """Jobs in processes of their own, for reading that would keep one core busy for seconds.
 
-Threads do not help there: Python's lock and the one of SQLite's memory allocator are shared by all of them.  A process
-is started for one job, opens its files itself, and is ended when the job is no longer wanted or its parent is gone.
+Threads do not help there: Python's lock and the one of SQLite's memory allocator are shared by all of them.  A job opens
+its files itself; its process is ended when the job is no longer wanted or its parent is gone, and does further ones
+otherwise.
 It imports only what the job names, never the caller's program, so that a script needs no guard against it.
 """
 
@@ -15,6 +16,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -31,6 +34,8 @@ MOST = 2
 """Jobs that are worth starting side by side: each takes some 50 MB, and the client is to stay under 200."""
 _PROGRAM = Path(__file__).with_name("process_main.py")
 _POLL_SECONDS = 0.1
+IDLE_SECONDS = 30.0
+"""A process without a job ends by itself after so long."""
 
 
 def useful() -> int:
@@ -146,26 +151,23 @@ def beside(job: functools.partial[Result], reporter: Reporter, *, is_long: bool)
 
 
 class _Worker:
-    """One process and the line to it."""
+    """A job in its process, and the line to it."""
 
     def __init__(self, job: functools.partial[Any]) -> None:
-        self.connection, theirs = Pipe()
+        self._process = _spares.take() or _Process()
         self.result: Any = None
         self.item: Any = None
         self.progress: tuple[str, int, int | None, str] | None = None
-        with theirs:
-            self._process = subprocess.Popen(
-                # Without site and the user's folder: the import path is the caller's own, and comes over the line.
-                [sys.executable, "-S", "-P", str(_PROGRAM), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                # Ctrl-C and a closed terminal are the caller's business.
-                start_new_session=True,
-            )
-        self.connection.send([os.path.abspath(folder) for folder in sys.path])
-        self.connection.send_bytes(pickle.dumps(job))
+        self._is_done = False
+        content = pickle.dumps(job)
+        try:
+            self._process.line.send_bytes(content)
+        except OSError:
+            # A spare one that ended just now.
+            self._process.end()
+            self._process = _Process()
+            self._process.line.send_bytes(content)
+        self.connection = self._process.line
 
     def listen(self, reporter: Reporter) -> bool:
         """Take one message; True when it was the last."""
@@ -180,17 +182,19 @@ class _Worker:
         elif what == "item":
             self.item = content
         elif what == "raised":
+            self._is_done = True
             raise content
         else:
-            self.result = content
+            self.result, self._is_done = content, True
             return True
         return False
 
     def end(self) -> None:
-        """End the process if it still runs, and wait until it is gone."""
-        self.connection.close()
-        self._process.kill()
-        self._process.wait()
+        """End the process if it still works, and wait until it is gone; one that is done waits for a further job."""
+        if self._is_done:
+            _spares.give(self._process)
+        else:
+            self._process.end()
 
     def _died(self) -> ResourceError:
         code = self._process.wait()
@@ -200,6 +204,72 @@ class _Worker:
             next_step="see whether memory ran out (the kernel then kills processes), then continue with --resume",
             kind="process",
         )
+
+
+class _Process:
+    """A process that does one job after the other."""
+
+    def __init__(self) -> None:
+        self.line, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                # Without site and the user's folder: the import path is the caller's own, and comes over the line.
+                [sys.executable, "-S", "-P", str(_PROGRAM), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Ctrl-C and a closed terminal are the caller's business.
+                start_new_session=True,
+            )
+        self.line.send([os.path.abspath(folder) for folder in sys.path])
+
+    def end(self) -> None:
+        """End it now, and wait until it is gone."""
+        self.line.close()
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        return self._process.wait()
+
+    @property
+    def runs(self) -> bool:
+        """False when it was ended from outside."""
+        return self._process.poll() is None
+
+
+class _Spares:
+    """Processes without a job: a start costs the tenth of a second that a stage of a small database takes.
+
+    They end by themselves soon after their last job, and with their parent.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[tuple[float, _Process]] = []
+        self._lock = threading.Lock()
+
+    def take(self) -> _Process | None:
+        """One that still waits for a job, if there is any."""
+        with self._lock:
+            while self._idle:
+                since, process = self._idle.pop()
+                if time.monotonic() - since < IDLE_SECONDS / 2 and process.runs:
+                    return process
+                process.end()
+        return None
+
+    def give(self, process: _Process) -> None:
+        """One whose job is done."""
+        with self._lock:
+            if process.runs and len(self._idle) < MOST:
+                self._idle.append((time.monotonic(), process))
+            else:
+                process.end()
+
+
+_spares = _Spares()
 
 
 def _tell(reporter: Reporter, content: tuple[str, str, str, Mapping[str, object]]) -> None:

@@ -71,6 +71,19 @@ def test_a_job_runs_elsewhere_and_imports_only_what_it_names() -> None:
     assert not has_whole_engine
 
 
+def test_a_process_does_one_job_after_the_other() -> None:
+    first, second = (set(run(*[functools.partial(say_where)] * 2)) for _ in range(2))
+    assert first == second
+
+
+def test_a_process_that_was_killed_while_it_had_no_job_is_replaced() -> None:
+    idle = [psutil.Process(pid) for pid, _ in run(*[functools.partial(say_where)] * 2)]
+    for process in idle:
+        process.kill()
+    psutil.wait_procs(idle, timeout=10)
+    assert run(functools.partial(double, 4)) == [8]
+
+
 def test_an_error_arrives_as_it_was_raised() -> None:
     with pytest.raises(SourceError, match=r"t\.db is damaged") as caught:
         run(functools.partial(fail))
