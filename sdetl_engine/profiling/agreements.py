@@ -6,22 +6,11 @@ import re
 from collections.abc import Iterator
 
 from sdetl_engine.findings import Finding, Severity
-from sdetl_engine.profiling.facts import ColumnFacts
 from sdetl_engine.profiling.subject import Subject
-from sdetl_engine.values.agreement import Agreement, NumberUnit, has_short_year
+from sdetl_engine.profiling.units import likely_unit, numbers_as_dates
+from sdetl_engine.values.agreement import NumberUnit, has_short_year
 from sdetl_engine.values.types import DATE_KINDS, Kind
 
-_FIRST, _LAST = 631_152_000, 4_102_444_800
-"""1990 and 2100 in seconds since 1970: dates of a service desk lie between them."""
-_SPANS: tuple[tuple[NumberUnit, float, float], ...] = (
-    (NumberUnit.SECONDS, _FIRST, _LAST),
-    (NumberUnit.MILLISECONDS, _FIRST * 10**3, _LAST * 10**3),
-    (NumberUnit.MICROSECONDS, _FIRST * 10**6, _LAST * 10**6),
-    (NumberUnit.NANOSECONDS, _FIRST * 10**9, _LAST * 10**9),
-    (NumberUnit.JULIAN_DAYS, 2_447_892.5, 2_488_069.5),
-    (NumberUnit.DIGITS, 19_900_101, 20_991_232),
-    (NumberUnit.DIGITS, 19_900_101_000_000, 20_991_232_000_000),
-)
 _LARGE = 10**11
 """So large numbers are hardly anything else; of smaller ones the name of the column must say that they are dates."""
 _DATED = re.compile(
@@ -44,32 +33,17 @@ def findings_of_agreement(subject: Subject, *, is_key: bool) -> Iterator[Finding
         yield subject.finding("TEXT-DECODED", subject.facts.decoded, said, "nothing to do: each is in the ledger")
 
 
-def likely_unit(facts: ColumnFacts) -> NumberUnit | None:
-    """What all numbers of the column would count if they were dates of our time; None when they cannot be."""
-    ends = [facts.smallest_integer, facts.largest_integer, facts.smallest_real, facts.largest_real]
-    numbers = [n for n in ends if n is not None]
-    if not numbers or facts.infinities or facts.integers + facts.reals < facts.present:
-        return None
-    for unit, first, last in _SPANS:
-        if first <= min(numbers) and max(numbers) < last and all(Agreement(unit).read(n, None) for n in numbers):
-            return unit
-    return None
-
-
 def _of_numbers(subject: Subject) -> Iterator[Finding]:
     """Numbers that all would be dates of our time.  They are none unasked."""
     facts, is_declared = subject.facts, subject.verdict.declared_kind in DATE_KINDS
-    if facts.texts > facts.empties and subject.kind is not Kind.TEXT:
-        return
     unit = likely_unit(facts)
     if unit is None or not (is_declared or _DATED.search(facts.column) or (facts.smallest_integer or 0) > _LARGE):
         return
-    count = facts.integers + facts.reals
+    count = facts.present
     what = "dates in digits" if unit is NumberUnit.DIGITS else f"dates in {unit}"
-    said = f"all {count:,} numbers of {subject.name} could be {what}; they are loaded as numbers"
-    option = f"--set 'clean.numbers_as_dates=[\"{subject.name}={unit}\"]'"
+    said = f"all {count:,} numbers of {subject.name} could be {what}; they are loaded as they are"
     severity = Severity.REVIEW if is_declared else None
-    advice = f"a number is no date unasked: if they are dates, say {option}"
+    advice = f"a number is no date unasked: if they are dates, say {numbers_as_dates(subject.name, unit)}"
     yield subject.finding("DATE-NUMBERS", count, said, advice, severity=severity, suggestion=unit.value)
 
 

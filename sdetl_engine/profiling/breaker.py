@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from sdetl_engine.findings import Evidence, Finding
 from sdetl_engine.profiling.facts import ColumnFacts, TableFacts, TypeVerdict, Witness
 from sdetl_engine.profiling.jury import outvoted_by
+from sdetl_engine.profiling.units import likely_unit, numbers_as_dates
 from sdetl_engine.rules import RULES
 from sdetl_engine.values.encodings import visible
 from sdetl_engine.values.types import Kind
@@ -101,8 +102,11 @@ def mark_advice(column: ColumnFacts) -> str:
     if mark is not None:
         return f"if {mark!r} means missing, say --null-marker '{name}={mark}'; or {as_text}, or fix the source"
     if _is_numbers(column):
-        as_number = f"--set 'load.types.{name}={Kind.INTEGER}'"
-        return f"they are numbers, and a number is no date unasked: keep them with {as_number}, or fix the source"
+        as_number, unit = f"--set 'load.types.{name}={Kind.INTEGER}'", likely_unit(column)
+        as_date = f"if they count {unit}, say {numbers_as_dates(name, unit)}; or " if unit is not None else ""
+        return (
+            f"they are numbers, and a number is no date unasked: {as_date}keep them with {as_number}, or fix the source"
+        )
     return f"correct the source, {as_text} or leave it out (--set 'source.exclude_columns=[\"{name}\"]')"
 
 
