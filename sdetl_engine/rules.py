@@ -522,7 +522,7 @@ _LATER = (
         "something that the source declares was not migrated",
         "Each is listed with its reason in the report.",
         "Create it by hand where it is needed.",
-        example="a trigger, a full-text table, a view with group_concat()",
+        example="a trigger, a full-text table, a view that asks for the current time",
     ),
     Rule(
         "QUARANTINED",

@@ -305,7 +305,7 @@ SCHEMA = (
     ),
     Hazard(
         "S-VIEW / S-TRIG / S-VIRT",
-        "CREATE TABLE base (a INT, n TEXT); CREATE VIEW seen AS SELECT a FROM base; CREATE VIEW unseen AS SELECT group_concat(n) AS g FROM base;"
+        "CREATE TABLE base (a INT, n TEXT); CREATE VIEW seen AS SELECT a FROM base; CREATE VIEW unseen AS SELECT hex(n) AS g FROM base;"
         "CREATE TRIGGER bite AFTER INSERT ON base BEGIN UPDATE base SET n = 'bitten'; END; CREATE VIRTUAL TABLE words USING fts5(body);"
         "INSERT INTO base (a) VALUES (1);",
         missed=(("view", "unseen"), ("trigger", "bite"), ("virtual table", "words"), ("shadow", "words_data")),

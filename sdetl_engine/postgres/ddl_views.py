@@ -9,8 +9,10 @@ from sdetl_engine.postgres.names import NameSpace
 from sdetl_engine.postgres.plan import NotMigrated, ViewPlan
 from sdetl_engine.postgres.terms import Untranslatable
 from sdetl_engine.postgres.translate import ScopeColumn
-from sdetl_engine.postgres.views import Query, Relation, WaitsFor, translate_view
+from sdetl_engine.postgres.view_scope import Query
+from sdetl_engine.postgres.views import Relation, WaitsFor, translate_view
 from sdetl_engine.values.schema import Schema
+from sdetl_engine.values.types import Kind
 
 
 def plan_views(
@@ -18,7 +20,7 @@ def plan_views(
 ) -> tuple[tuple[ViewPlan, ...], list[NotMigrated]]:
     """The views in the order of what they read, and those that are not migrated, with the reason."""
     waiting = {o.name: o.sql for o in schema.others if o.kind == "view"}
-    relations = {name: Relation(draft.name, draft.scope.columns) for name, draft in drafts.items()}
+    relations = {name: Relation(draft.name, draft.scope.columns, _key(draft)) for name, draft in drafts.items()}
     given = names.take_all(waiting)
     planned: list[ViewPlan] = []
     missed: list[NotMigrated] = []
@@ -44,6 +46,15 @@ def plan_views(
         for name, text in waiting.items()
     ]
     return tuple(planned), missed
+
+
+def _key(draft: TableDraft) -> tuple[str, ...]:
+    """What SQLite keeps the rows of the table ordered by, where the target has it."""
+    source = draft.source
+    names = (source.rowid_alias,) if source.rowid_alias is not None else source.primary_key
+    if source.has_rowid and source.rowid_alias is None:
+        return ()
+    return tuple(c.name for c in draft.planned(names) or () if c.target.kind is Kind.INTEGER)
 
 
 def _columns(query: Query) -> dict[str, ScopeColumn]:

@@ -122,6 +122,15 @@ def as_number(term: Term) -> Term:
     raise Untranslatable(f"it calculates with {term.kind}")
 
 
+def as_text(term: Term, what: str) -> Term:
+    """The value as SQLite would write it in a text; ``what`` wants that.  Raises Untranslatable."""
+    if term.kind is Kind.TEXT:
+        return term
+    if term.kind is Kind.INTEGER:
+        return Term(f"({term.sql})::text", Kind.TEXT)
+    raise Untranslatable(f"it uses {what} on {term.kind or 'NULL'}")
+
+
 def as_truth(term: Term) -> str:
     """A number as a truth value: anything but 0 is true."""
     if term.kind is Kind.BOOLEAN:

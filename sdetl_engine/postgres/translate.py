@@ -24,6 +24,7 @@ from sdetl_engine.values.types import Kind
 V = TypeVar("V")
 Writer = Callable[[exp.Expression, "Scope"], Term]
 _LONGEST_TEXT = 20_000
+_MOST_PLACES = 2**30
 _TYPEOF = {Kind.INTEGER: "integer", Kind.TEXT: "text", Kind.BYTES: "blob", Kind.DOUBLE: "real"}
 
 
@@ -236,11 +237,8 @@ def _concatenation(node: exp.Expression, scope: Scope) -> Term:
 
 
 def _text(node: exp.Expression, scope: Scope, what: str) -> Term:
-    """A text; other types would have to become text as SQLite writes them."""
-    term = write_node(node, scope)
-    if term.kind is not Kind.TEXT:
-        raise Untranslatable(f"it uses {what} on {term.kind or 'NULL'}")
-    return term
+    """A text, or a number that both write alike; other types would have to become text as SQLite writes them."""
+    return terms.as_text(write_node(node, scope), what)
 
 
 def _like(node: exp.Expression, scope: Scope, escape: str = "") -> Term:
@@ -303,8 +301,8 @@ def _regular_character(character: str) -> str:
 
 def _length(node: exp.Expression, scope: Scope) -> Term:
     term = write_node(node.this, scope)
-    if term.kind not in (Kind.TEXT, Kind.BYTES):
-        raise Untranslatable(f"it uses length() on {term.kind or 'NULL'}")
+    if term.kind is not Kind.BYTES:
+        term = terms.as_text(term, "length()")
     return Term(f"length({term.sql})", Kind.INTEGER)
 
 
@@ -361,12 +359,29 @@ def _case(node: exp.Expression, scope: Scope) -> Term:
 
 def _substring(node: exp.Expression, scope: Scope) -> Term:
     text = _text(node.this, scope, "substr()")
-    start = write_node(node.args["start"], scope).constant
-    length = write_node(node.args["length"], scope).constant if node.args.get("length") is not None else 0
-    if not isinstance(start, int) or not isinstance(length, int) or start < 1 or length < 0:
-        raise Untranslatable("it uses substr() with places that are not constant, or counted from the end")
-    wanted = f", {length}" if node.args.get("length") is not None else ""
-    return Term(f"substr({text.sql}, {start}{wanted})", Kind.TEXT)
+    start = write_node(node.args["start"], scope)
+    length = write_node(node.args["length"], scope) if node.args.get("length") is not None else None
+    if start.kind is not Kind.INTEGER or (length is not None and length.kind is not Kind.INTEGER):
+        raise Untranslatable("it uses substr() with places that are no integers")
+    place = _place(text, start)
+    if length is None:
+        return Term(f"substr({text.sql}, {place})", Kind.TEXT)
+    if isinstance(length.constant, int) and 0 <= length.constant < _MOST_PLACES:
+        return Term(f"substr({text.sql}, {place}, {length.constant})", Kind.TEXT)
+    # A negative length counts the characters before the place; PostgreSQL refuses it.
+    before = f"GREATEST({place} + ({length.sql}), 1)"
+    return Term(
+        f"(CASE WHEN ({length.sql}) >= 0 THEN substr({text.sql}, {place}, ({length.sql})::int)"
+        f" ELSE substr({text.sql}, ({before})::int, (GREATEST({place}, 1) - {before})::int) END)",
+        Kind.TEXT,
+    )
+
+
+def _place(text: Term, start: Term) -> str:
+    """Where substr() begins: a negative place counts from the end."""
+    if isinstance(start.constant, int) and abs(start.constant) < _MOST_PLACES:
+        return str(start.constant) if start.constant >= 0 else f"(length({text.sql}) + {start.constant + 1})"
+    return f"(CASE WHEN ({start.sql}) < 0 THEN length({text.sql}) + ({start.sql}) + 1 ELSE ({start.sql}) END)::int"
 
 
 def _position(node: exp.Expression, scope: Scope) -> Term:
@@ -394,8 +409,8 @@ def _cast(node: exp.Expression, scope: Scope) -> Term:
         return term
     if to in _REAL_TYPES and term.kind in (Kind.INTEGER, Kind.DOUBLE):
         return Term(f"({term.sql})::double precision", Kind.DOUBLE, always_real=True)
-    if to is exp.DataType.Type.TEXT and term.kind is Kind.TEXT:
-        return term
+    if to is exp.DataType.Type.TEXT and term.kind in (Kind.TEXT, Kind.INTEGER):
+        return terms.as_text(term, "CAST")
     raise Untranslatable(f"it casts {term.kind or 'NULL'}")
 
 
