@@ -1,4 +1,4 @@
-from .beside import hand_over, list_versions, lock_holder, open_session
+from .beside import Served, hand_over, how_served, list_versions, lock_holder, open_session
 from .browse import (
     TableContrast,
     TypeCost,
@@ -164,6 +164,7 @@ __all__ = [
     "ScoreResult",
     "ScoredDimension",
     "SdetlError",
+    "Served",
     "Settings",
     "Severity",
     "SilentReporter",
@@ -211,6 +212,7 @@ __all__ = [
     "gate_of",
     "grafana_token_of",
     "hand_over",
+    "how_served",
     "late_sentences",
     "late_writes",
     "list_versions",

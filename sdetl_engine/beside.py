@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import ResourceError, UsageError
 from sdetl_engine.files import private_folder, sync_folder
 from sdetl_engine.postgres import locks, registry
+from sdetl_engine.postgres.place import place_of_live
 from sdetl_engine.postgres.registry import Version
+from sdetl_engine.postgres.search_paths import roles_led_to
 from sdetl_engine.postgres.session import TargetSession
+from sdetl_engine.postgres.waiting import old_sessions
 from sdetl_engine.records import BackupResult, CleanedResult
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace
@@ -30,6 +37,39 @@ def list_versions(session: TargetSession, serving_schema: str | None = None) -> 
     """Every version that the target's registry knows, newest first."""
     with session.connect() as connection:
         return registry.all_versions(connection, serving_schema) if registry.exists(connection) else []
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Served:
+    """How readers reach the version that is live: in the schema of the serving name, or led by their ``search_path``."""
+
+    serving_schema: str
+    version: str
+    schema: str | None
+    """The schema that they read; None when it is gone."""
+    roles: tuple[str, ...]
+    """The roles that are led to it; none where it bears the serving name."""
+    old_sessions: tuple[str, ...]
+    """Their sessions that began before it went live and read the version before, each in a few words."""
+
+
+def how_served(session: TargetSession) -> tuple[Served, ...]:
+    """Every version that is live in the target, and how it is reached."""
+    with session.connect() as connection:
+        known = registry.all_versions(connection) if registry.exists(connection) else []
+        return tuple(_served(connection, v) for v in known if v.status == registry.VersionStatus.LIVE)
+
+
+def _served(connection: psycopg.Connection[Any], live: Version) -> Served:
+    place = place_of_live(connection, live.serving_schema, live.version)
+    roles = roles_led_to(connection, place) if place is not None and place != live.serving_schema else ()
+    return Served(
+        live.serving_schema,
+        live.version,
+        place,
+        roles,
+        old_sessions(connection, roles, live.live_since) if roles else (),
+    )
 
 
 def lock_holder(session: TargetSession, serving_schema: str) -> str | None:

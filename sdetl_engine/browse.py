@@ -19,6 +19,7 @@ from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import UsageError
 from sdetl_engine.postgres import carry, registry
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.records import CleanedResult, PreflightResult
 from sdetl_engine.sqlite import ledger
@@ -149,9 +150,10 @@ def contrast(run: Deployment) -> VersionContrast:
         # Once this run is live, the version before it is what it is compared with.
         is_live = live is not None and live.version == candidate.version
         before = registry.get_version(connection, live.previous) if is_live and live and live.previous else live
-        schema = before.version if is_live and before is not None else serving
+        place = place_of(connection, serving) or serving
+        schema = before.version if is_live and before is not None else place
         old = {} if is_live and before is None else _columns(connection, schema)
-        new = _columns(connection, serving if is_live else candidate.version)
+        new = _columns(connection, place if is_live else candidate.version)
         old_rows = _rows(connection, schema, before if before is not candidate else None, old)
         return VersionContrast(
             serving_schema=serving,
@@ -159,8 +161,8 @@ def contrast(run: Deployment) -> VersionContrast:
             serving_exists=bool(old),
             candidate=candidate,
             tables=_contrasted(old, new, old_rows, dict(candidate.table_rows or {})),
-            dependents=tuple(f"{d.kind} {d.name}" for d in carry.dependents(connection, serving)),
-            readers=_readers(connection, serving),
+            dependents=tuple(f"{d.kind} {d.name}" for d in carry.dependents(connection, place)),
+            readers=_readers(connection, place),
         )
 
 

@@ -8,6 +8,7 @@ from sdetl_engine.findings import Finding
 from sdetl_engine.postgres.build import catalogue_name
 from sdetl_engine.postgres.livefacts import live_tables, new_values
 from sdetl_engine.postgres.names import NameSpace, column_names
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.profiling.drift import ColumnState, DriftLimits, TableState, drift_findings
 from sdetl_engine.profiling.facts import ColumnFacts, TableFacts, TypeVerdict
@@ -31,13 +32,14 @@ def find_drift(
     coming, values = _coming(schema, tables, verdicts)
     with session.connect() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        live = live_tables(connection, serving_schema)
+        place = place_of(connection, serving_schema) or serving_schema
+        live = live_tables(connection, place)
         asked = {
             name: listed
             for name, listed in values.items()
             if name[0] in live and name[1] in live[name[0]].columns and live[name[0]].rows
         }
-        fresh = new_values(connection, serving_schema, asked)
+        fresh = new_values(connection, place, asked)
         connection.rollback()
     limits = DriftLimits(settings.row_change, settings.null_change, settings.new_categories)
     return drift_findings(live, coming, fresh, limits)

@@ -12,6 +12,7 @@ import psycopg
 from sdetl_engine.checks import Check
 from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
+from sdetl_engine.led_readers import roles_led_now, roles_to_lead
 from sdetl_engine.postchecks import failed, post_checks
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.build import read_columns
@@ -29,16 +30,19 @@ def go_back(
     Raises TargetError when the switch was not made, ValidationFailed when it was undone again; Cancelled.
     """
     guard = functools.partial(_refuse_incomplete, dict(version.table_rows or {}))
-    done = _switch(session, settings, reporter, _order(settings, version.version, live, guard))
+    with session.connect() as connection:
+        roles, before = roles_to_lead(connection, settings), roles_led_now(connection, settings.serving_schema)
+    done = _switch(session, settings, reporter, _order(settings, version.version, live, roles, guard))
     with session.connect() as connection:
         # Rows may have been written while the version was live: their number proves nothing.
-        checks = post_checks(connection, settings.serving_schema, version.version, {})
+        checks = post_checks(connection, settings.serving_schema, version.version, {}, done.led_roles)
     if (wrong := failed(checks)) is not None:
-        raise _undone(session, settings, reporter, version.version, live, wrong)
+        again = _order(settings, live, version.version, tuple(sorted({*before, *roles})) if before else ())
+        raise _undone(session, settings, reporter, again, wrong)
     return done, checks
 
 
-def _order(settings: Settings, to: str, live: str, guard: Guard | None = None) -> SwitchOrder:
+def _order(settings: Settings, to: str, live: str, roles: tuple[str, ...], guard: Guard | None = None) -> SwitchOrder:
     return SwitchOrder(
         serving_schema=settings.serving_schema,
         to_version=to,
@@ -46,6 +50,7 @@ def _order(settings: Settings, to: str, live: str, guard: Guard | None = None) -
         adopt_as=f"{settings.serving_schema}_v{datetime.now(UTC):%Y%m%d_%H%M%S}",
         action="rollback",
         who=operator(),
+        roles=roles,
         guard=guard,
     )
 
@@ -68,12 +73,13 @@ def _refuse_incomplete(tables: Mapping[str, int], connection: psycopg.Connection
 
 
 def _undone(
-    session: TargetSession, settings: Settings, reporter: Reporter, version: str, before: str, wrong: Check
+    session: TargetSession, settings: Settings, reporter: Reporter, again: SwitchOrder, wrong: Check
 ) -> ValidationFailed:
     """Forward again by ourselves; both failures are told when that fails too."""
+    version, before = again.expected_live, again.to_version
     what = f"after the rollback to {version}, {wrong.name} failed: {wrong.measured}"
     try:
-        _switch(session, settings, reporter, _order(settings, before, version))
+        _switch(session, settings, reporter, again)
     except TargetError as second:
         return ValidationFailed(
             f"{what}; switching back failed too: {second.message}",

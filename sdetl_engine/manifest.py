@@ -39,11 +39,13 @@ class BackupFile:
 class DumpEntry:
     """The dump of a backup.  ``content`` is empty in manifests of versions of sdetl that did not note it.
 
-    ``version`` was live in the schema then; None when sdetl had made none live there.
+    ``version`` was live then; None when sdetl had made none live.  ``schema`` is the one that was dumped: of the serving
+    name, or the version's own.
     """
 
     file: BackupFile
     schema: str
+    serving_schema: str
     version: str | None
     objects: int
     tables: int
@@ -158,6 +160,7 @@ def _parsed(folder: Path, content: Mapping[str, Any]) -> Manifest:
         else DumpEntry(
             file=_file(dump),
             schema=str(dump["schema"]),
+            serving_schema=str(dump.get("serving_schema", dump["schema"])),
             version=dump.get("version"),
             objects=int(dump["objects"]),
             tables=int(dump["tables"]),

@@ -108,6 +108,8 @@ class DumpRecord:
     tables: int
     content: Mapping[str, TableContent] = dataclasses.field(default_factory=dict)
     """What the serving schema held when it was dumped, by table."""
+    schema: str | None = None
+    """The schema that readers read then; None in results of versions of sdetl that did not note it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -513,6 +515,8 @@ class CutoverResult:
     rollback_command: str | None
     post_checks: tuple[Check, ...]
     switched_at: str
+    led_roles: tuple[str, ...] = ()
+    """The roles whose ``search_path`` leads to the version; none where it got the serving schema's name."""
     grafana: GrafanaSeen | None = None
     """The panels through Grafana itself after the switch, beside before; None when no server was named."""
     findings: tuple[Finding, ...] = ()

@@ -21,7 +21,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from sdetl_engine.errors import UsageError
 from sdetl_engine.findings import Choice, Decision
@@ -292,10 +300,27 @@ class CutoverSettings(_Group):
     """Stays under PostgreSQL's deadlock_timeout (1 s), so that sdetl is always the one that yields."""
     attempts: Annotated[int, Field(ge=1, le=10_000)] = 100
     budget_seconds: Seconds = 60.0
-    strategy: Literal["rename", "manual"] = "rename"
-    """``manual``: sdetl writes the exact SQL for both directions; an operator runs it, and sdetl verifies."""
+    strategy: Literal["rename", "role", "manual"] | None = None
+    """``rename``: the version gets the serving schema's name.  ``role``: it keeps its own, and the ``search_path`` of
+    ``roles`` leads their new sessions to it.  ``manual``: sdetl writes the exact SQL for both directions; an operator
+    runs it, and sdetl verifies.  None: as the version that is live is served; ``rename`` where there is none."""
+    roles: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = ()
+    """The roles that dashboards log in as, whose ``search_path`` in this database leads to the live version."""
     manual_wait_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """How long the cutover waits for that SQL to be run, before it stops with exit code 3."""
+    """How long sdetl waits for that SQL to be run, looking again and again, before it stops with exit code 3."""
+
+    @model_validator(mode="after")
+    def _names_roles(self) -> CutoverSettings:
+        if self.strategy == "role" and not self.roles:
+            raise ValueError("strategy role needs roles: the roles that dashboards log in as")
+        if self.roles and self.strategy not in ("role", "manual"):
+            raise ValueError("roles are for strategy role or manual: set that as well")
+        return self
+
+    @field_validator("roles", mode="before")
+    @classmethod
+    def _may_be_one_text(cls, roles: object) -> object:
+        return [part.strip() for part in roles.split(",")] if isinstance(roles, str) else roles
 
 
 class PruneSettings(_Group):

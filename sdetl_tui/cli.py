@@ -44,7 +44,7 @@ from sdetl_tui.options import (
 from sdetl_tui.recovery import backup_verify_command, drill_command, prune_command, restore_command, roll_back_command
 
 if TYPE_CHECKING:
-    from sdetl_engine import Runner
+    from sdetl_engine import Runner, Served
 
 app = typer.Typer(
     name="sdetl",
@@ -226,7 +226,8 @@ def status(
 ) -> None:
     """Runs of this workspace, and what is live in the target when one is named."""
     space = workspace_of(workspace)
-    show.status(engine.run_states(space), _versions(space, target, set_) if target else None, as_json=json_)
+    found, served = _versions(space, target, set_) if target else (None, ())
+    show.status(engine.run_states(space), found, served, as_json=json_)
 
 
 @app.command()
@@ -234,7 +235,8 @@ def versions(
     target: TargetOption = None, workspace: WorkspaceOption = None, set_: SetOption = None, json_: JsonOption = False
 ) -> None:
     """Versions in the target: live, candidate, retired."""
-    show.versions(_versions(workspace_of(workspace), target, set_), as_json=json_)
+    found, served = _versions(workspace_of(workspace), target, set_)
+    show.versions(found, served, as_json=json_)
 
 
 @app.command()
@@ -331,12 +333,14 @@ def wizard(
     )
 
 
-def _versions(space: Workspace, target: str | None, assignments: Sequence[str] | None) -> list[Any]:
-    from sdetl_engine import list_versions, open_session
+def _versions(
+    space: Workspace, target: str | None, assignments: Sequence[str] | None
+) -> tuple[list[Any], tuple[Served, ...]]:
+    from sdetl_engine import how_served, list_versions, open_session
 
     settings = settings_of(None, assignments)
     with open_session(space, target or show.target_of_environment(), settings) as session:
-        return list_versions(session)
+        return list_versions(session), how_served(session)
 
 
 def _carry_out(

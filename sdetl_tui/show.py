@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Outcome,
         Rule,
         RunState,
+        Served,
     )
 
 _PG_VARIABLES = ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT")
@@ -79,10 +80,10 @@ def outcome(console: Console, ended: Outcome, document: Mapping[str, Any]) -> No
     console.print(literal(f"run: {document['run_id']}"), soft_wrap=True)
 
 
-def versions(found: Sequence[Any], *, as_json: bool) -> None:
-    """Versions of the target."""
+def versions(found: Sequence[Any], served: Sequence[Served], *, as_json: bool) -> None:
+    """Versions of the target, and how readers reach those that are live."""
     if as_json:
-        emit_json({"versions": [jsonable(dataclasses.asdict(v)) for v in found]})
+        emit_json(_versions_document(found, served))
         return
     table = new_table("version", "status", "live since", "rows", "score", "source MD5", "loaded by", "note")
     ways_back = {version.previous for version in found if version.status == "live"}
@@ -99,14 +100,38 @@ def versions(found: Sequence[Any], *, as_json: bool) -> None:
             literal("; ".join([*notes, *([version.note] if version.note else [])])),
         )
     emit(table if found else "no versions in this target yet")
+    for one in served:
+        emit(_reached(one))
 
 
-def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bool) -> None:
+def _versions_document(found: Sequence[Any], served: Sequence[Served]) -> dict[str, Any]:
+    return {
+        "versions": [jsonable(dataclasses.asdict(v)) for v in found],
+        "served": [jsonable(dataclasses.asdict(one)) for one in served],
+    }
+
+
+def _reached(one: Served) -> str:
+    """How readers reach a live version, in a sentence."""
+    if one.schema is None:
+        return plain(f"{one.version} is live, but its schema is gone: see sdetl restore")
+    if one.schema == one.serving_schema:
+        return plain(f"{one.version} is live as schema {one.schema}")
+    told = (
+        f"{one.version} is live under its own name: the search_path of {', '.join(one.roles) or 'no role'} leads to it"
+    )
+    if one.old_sessions:
+        told += f"; {len(one.old_sessions)} sessions from before go on reading the version before: "
+        told += "; ".join(one.old_sessions[:5]) + (" ..." if len(one.old_sessions) > 5 else "")
+    return plain(told)
+
+
+def status(runs: Sequence[RunState], found: Sequence[Any] | None, served: Sequence[Served], *, as_json: bool) -> None:
     """Runs of the workspace, and the target's versions when asked for."""
     if as_json:
         document: dict[str, Any] = {"runs": [jsonable(dataclasses.asdict(r)) for r in runs]}
         if found is not None:
-            document["versions"] = [jsonable(dataclasses.asdict(v)) for v in found]
+            document |= _versions_document(found, served)
         emit_json(document)
         return
     table = new_table("run", "outcome", "finished", "stopped at", "source", "target", "resumable")
@@ -122,7 +147,7 @@ def status(runs: Sequence[RunState], found: Sequence[Any] | None, *, as_json: bo
         )
     emit(table if runs else "no runs in this workspace yet")
     if found is not None:
-        versions(found, as_json=False)
+        versions(found, served, as_json=False)
 
 
 def differences(result: DiffResult, page: Sequence[Difference]) -> None:

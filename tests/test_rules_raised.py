@@ -17,6 +17,7 @@ from sdetl_engine.profiling.review import findings_of_profile
 from tests import hazards
 from tests.conftest import Server, make_sqlite
 from tests.migrating import TICKETS, dashboard, migrate
+from tests.postgres.versions import desk
 from tests.profiling import measured
 from tests.test_agreements import AGREED, VISITS
 from tests.test_cli import sdetl
@@ -145,6 +146,21 @@ def _shrunk(database: str, folder: Path) -> Codes:
     return migrate(make_sqlite(folder / "s.db", TICKETS), database, folder / "w", skip_canary=True).rules
 
 
+def _led(database: str, folder: Path) -> Codes:
+    """The first cutover by search_path while a renamed version is live, with what it does not reach."""
+    source = make_sqlite(folder / "s.db", TIDY)
+    migrate(source, database, folder / "w", skip_canary=True)
+    with desk(database) as it:
+        role, other = it.role("led", "LOGIN"), it.role("other", "LOGIN")
+        it.run(
+            f"GRANT USAGE ON SCHEMA servicedesk TO {role}, {other}; GRANT SELECT ON servicedesk.notes TO {role}, {other}",
+            "CREATE FUNCTION public.f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM servicedesk.notes'",
+        )
+        settings = ("cutover.strategy=role", f"cutover.roles={role}")
+        with it.log_in(role):
+            return migrate(source, database, folder / "w", settings=settings, agreed=False, skip_canary=True).rules
+
+
 SCENES: Mapping[str, Scene] = {
     "tidy": _tidy,
     "looked-at": _looked_at,
@@ -159,6 +175,7 @@ SCENES: Mapping[str, Scene] = {
     "quarter": _quarter,
     "shrunk": _shrunk,
     "grafana": troubled,
+    "led": _led,
 }
 RAISED_IN = {
     **dict.fromkeys(("BREAKER-COLUMNS", "BREAKER-DATES", "TYPE-MISMATCH", "SOURCE-FK-VIOLATIONS"), "broken"),
@@ -173,6 +190,7 @@ RAISED_IN = {
     **dict.fromkeys(("DRIFT-ROWS-MORE", "DRIFT-NULLS", "DRIFT-CATEGORY"), "quarter"),
     **dict.fromkeys(("GRAFANA-UNKNOWN", "GRAFANA-DATASOURCE", "GRAFANA-FAILING", "GRAFANA-PANEL"), "grafana"),
     **dict.fromkeys(("DRIFT-TABLE-LOST", "DRIFT-ROWS-LOST", "CUTOVER-LOSES", "CUTOVER-DEPENDENTS"), "shrunk"),
+    **dict.fromkeys(("CUTOVER-NAME-GONE", "CUTOVER-ROLES", "CUTOVER-SESSIONS", "CUTOVER-TEXT"), "led"),
 }
 """Where it is not the file of hazards."""
 NOT_RAISED_IN = {"CUTOVER-AGREEMENT": "looked-at", "CHECK-UNKNOWN": "looked-at", "CHECK-WARNING": "looked-at"}

@@ -86,7 +86,7 @@ def _rehearsing(settings: Settings, schema: str) -> Settings:
     """The settings of the drill's runs.
 
     A drill rehearses the switch and the way back, not the data: the gates of quality are open, and dashboards, whose
-    queries name the schema that is really served, stay out.
+    queries name the schema that is really served, stay out.  Versions are renamed: no role's settings are touched.
     """
     return settings.model_copy(
         update={
@@ -94,6 +94,7 @@ def _rehearsing(settings: Settings, schema: str) -> Settings:
             "gates": GateSettings(max_mismatched_columns=1.0, max_corrupt_dates=1.0, halt_score=0.0, min_score=0.0),
             "canary": settings.canary.model_copy(update={"schema_name": f"{schema}_canary"}),
             "dashboards": settings.dashboards.model_copy(update={"directory": None}),
+            "cutover": settings.cutover.model_copy(update={"strategy": "rename", "roles": ()}),
             "grafana": settings.grafana.model_copy(update={"url": None}),
         }
     )

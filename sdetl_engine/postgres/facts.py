@@ -14,6 +14,8 @@ import psycopg
 from psycopg import sql
 
 from sdetl_engine.postgres import registry
+from sdetl_engine.postgres.place import place_of_live
+from sdetl_engine.postgres.search_paths import obstacles
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,13 +80,19 @@ class TargetFacts:
         return sum(table.bytes for table in self.tables)
 
 
-def target_facts(connection: psycopg.Connection[Any], serving_schema: str) -> TargetFacts:
-    """Ask the target about itself and about the serving schema, without changing anything.
+def target_facts(
+    connection: psycopg.Connection[Any], serving_schema: str, led_roles: Sequence[str] = ()
+) -> TargetFacts:
+    """Ask the target about itself and about what readers read there, without changing anything.
+
+    ``led_roles``: roles whose ``search_path`` the switch will set.
 
     ``connection`` may be in a transaction; the caller ends it.  Raises psycopg.Error when the connection breaks.
     """
     database, user, encoding, in_recovery, identifier, left = _row(connection, _SERVER)
-    owner = _owner(connection, serving_schema)
+    live = _live_version(connection, serving_schema)
+    place = place_of_live(connection, serving_schema, live) or serving_schema
+    owner = _owner(connection, place)
     return TargetFacts(
         server_version=connection.info.parameter_status("server_version") or "?",
         server_major=connection.info.server_version // 10_000,
@@ -96,12 +104,16 @@ def target_facts(connection: psycopg.Connection[Any], serving_schema: str) -> Ta
         connections_left=left,
         serving_schema=serving_schema,
         serving_exists=owner is not None,
-        live_version=_live_version(connection, serving_schema),
-        tables=tuple(TableSize(*row) for row in connection.execute(_SIZES, [serving_schema])),
-        rights=(*_general_rights(connection, database, user), *_schema_rights(connection, serving_schema, owner, user)),
+        live_version=live,
+        tables=tuple(TableSize(*row) for row in connection.execute(_SIZES, [place])),
+        rights=(
+            *_general_rights(connection, database, user),
+            *_schema_rights(connection, place, owner, user),
+            *_role_rights(connection, led_roles),
+        ),
         settings=_settings(connection),
         event_triggers=_names(connection, "SELECT evtname FROM pg_event_trigger WHERE evtenabled <> 'D' ORDER BY 1"),
-        dependents=_names(connection, _DEPENDENTS, serving_schema),
+        dependents=_names(connection, _DEPENDENTS, place),
     )
 
 
@@ -184,6 +196,19 @@ def _schema_rights(connection: psycopg.Connection[Any], schema: str, owner: str 
         _right(connection, f"look into schema {schema}", may_use, use),
         _right(connection, f"read every table of schema {schema}", not unreadable, read.format(where, role)),
         _right(connection, f"see every row of schema {schema} (row security)", not hidden, see_all),
+    ]
+
+
+def _role_rights(connection: psycopg.Connection[Any], roles: Sequence[str]) -> list[Right]:
+    """Leading readers to the new version."""
+    found = {obstacle.role: obstacle for obstacle in obstacles(connection, roles)}
+    return [
+        Right(
+            f"set the search_path of role {role}" + (f" ({found[role].why})" if role in found else ""),
+            role not in found,
+            found[role].fix if role in found else "",
+        )
+        for role in roles
     ]
 
 

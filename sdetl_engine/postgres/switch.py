@@ -1,5 +1,8 @@
 """Making a version live: lock and rename in one transaction, refused and retried rather than waited for.
 
+Where readers are led by their ``search_path`` the version keeps its own name.  It bears the serving name all the same
+while the transaction lasts, so that everything is carried in one way; nobody else ever sees that.
+
 Measured under six readers with tables locked in name order and a ``lock_timeout`` under PostgreSQL's
 ``deadlock_timeout``: no torn read, no reader killed.  Renames alone gave torn single-statement reads.
 
@@ -33,6 +36,8 @@ from sdetl_engine.postgres.carry.readers import readings, try_reading
 from sdetl_engine.postgres.carry.rebinding import Rebinding, cannot_carry
 from sdetl_engine.postgres.commit import was_committed
 from sdetl_engine.postgres.connect import statement_error
+from sdetl_engine.postgres.place import place_of_live
+from sdetl_engine.postgres.search_paths import lead, refuse_obstacles, roles_led_to, schemas_of_service
 from sdetl_engine.postgres.waiting import oldest_snapshot, who_blocks
 from sdetl_engine.settings import CutoverSettings
 
@@ -55,6 +60,8 @@ class SwitchOrder:
     action: str
     who: str
     run_id: str | None = None
+    roles: tuple[str, ...] = ()
+    """The roles whose ``search_path`` leads to the version, which then keeps its own name; none: it gets the serving name."""
     guard: Guard | None = None
     """Looks at the version's schema under its lock, before anybody waits; raises SdetlError to refuse the switch."""
 
@@ -69,6 +76,8 @@ class Switched:
     lock_seconds: float
     attempts: int
     carried: Carried
+    led_roles: tuple[str, ...] = ()
+    """The roles whose ``search_path`` was set."""
 
 
 class _TryAgain(Exception):
@@ -96,7 +105,12 @@ def rehearse_switch(
         if previous is None:
             return script, ""
         back = dataclasses.replace(
-            order, to_version=previous, expected_live=order.to_version, action="rollback", guard=None
+            order,
+            to_version=previous,
+            expected_live=order.to_version,
+            action="rollback",
+            guard=None,
+            roles=order.roles if there.was_led else (),
         )
         return script, _Switch(connection, connect, back, settings, reporter).rehearse()[0]
     finally:
@@ -140,6 +154,8 @@ class _Switch:
         self._order, self._settings, self._reporter = order, settings, reporter
         self._began = time.monotonic()
         self._attempts = 0
+        self.was_led = False
+        """Whether readers were led to the version before by their ``search_path``; known once it was rehearsed."""
 
     def run(self, before_commit: Callable[[str], None]) -> Switched:
         """Prepare once, then try for the locks; all over again when the first part itself was refused a lock."""
@@ -179,6 +195,7 @@ class _Switch:
                     self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
                     self._pause(self._reason(refused, prepared))
                     continue
+                self.was_led = prepared.was_led
                 return prepared.script(), prepared.previous
         except psycopg.Error as error:
             if self._connection.closed:
@@ -206,6 +223,7 @@ class _Switch:
                 now - locked_at,
                 self._attempts + 1,
                 prepared.carried,
+                prepared.led_roles,
             )
 
     def _reason(self, refused: Exception, prepared: _Prepared) -> str:
@@ -247,15 +265,23 @@ class _Prepared:
         self._before: Belongings | None = None
         self._wanted: Belongings | None = None
         self._rebinding: Rebinding | None = None
+        self._place: str | None = None
+        self._ours: frozenset[str] = frozenset()
         self.previous: str | None = None
         self.adopted = False
         self.carried = Carried()
+        self.led_roles: tuple[str, ...] = ()
         self._begun = 0
 
     @property
     def bound(self) -> tuple[Bound, ...]:
         """What is bound to the serving schema's objects."""
         return self._rebinding.bound if self._rebinding is not None else ()
+
+    @property
+    def was_led(self) -> bool:
+        """True when readers were led to the version before by their ``search_path``."""
+        return self._place not in (None, self._order.serving_schema)
 
     def begin(self) -> None:
         """Look, rename, give, compare, try the readers, enter into the registry; only this transaction sees it."""
@@ -266,7 +292,11 @@ class _Prepared:
         # Definitions are read and written with every name qualified.
         connection.execute("SET LOCAL search_path = ''")
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('sdetl switch', 0))")
-        live, has_schema = _check_order(connection, order)
+        live, self._place = _check_order(connection, order)
+        self._ours = schemas_of_service(connection, order.serving_schema)
+        # Who was led to the version before is led to the new one, wherever that stands.
+        self.led_roles = order.roles or (roles_led_to(connection, self._place or "") if self.was_led else ())
+        refuse_obstacles(connection, self.led_roles, _still_live(order))
         for statement in _locking(_tables_of(connection, order.to_version), "SHARE"):
             connection.execute(statement)
         if order.guard is not None:
@@ -274,10 +304,12 @@ class _Prepared:
         # The owners of materialized views compute them under their own policies.
         connection.execute("SET LOCAL row_security = on")
         bound: tuple[Bound, ...] = ()
-        if has_schema:
+        if self._place is not None:
+            if self.was_led:
+                self._changes.run(_renaming(self._place, order.serving_schema))
             self._before = Belongings.read(connection, order.serving_schema)
             bound = read_bound(connection, order.serving_schema)
-        self._rename(live, has_schema)
+        self._rename(live)
         if self._before is not None:
             assert self.previous is not None
             for entry in self._before.published:
@@ -301,28 +333,59 @@ class _Prepared:
 
     def script(self) -> str:
         """What was done, as one transaction for psql."""
+        how = f"by the search_path of {', '.join(self.led_roles)}" if self.led_roles else "by renaming"
         head = [
-            f"-- sdetl: make {self._order.to_version} live in {self._order.serving_schema}; run with psql -v ON_ERROR_STOP=1",
+            f"-- sdetl: make {self._order.to_version} live as {self._order.serving_schema}, {how}.",
+            "-- One transaction, as it was rehearsed; run it whole, with psql -v ON_ERROR_STOP=1 -f",
             "BEGIN;",
             f"SET LOCAL lock_timeout = '{self._settings.lock_timeout_ms}ms';",
             "SET LOCAL search_path = '';",
+            "SELECT pg_advisory_xact_lock(hashtextextended('sdetl switch', 0));",
+            self._expectation(),
         ]
         return "\n".join([*head, *(f"{statement.rstrip(';')};" for statement in self._changes.statements), "COMMIT;\n"])
 
+    def _expectation(self) -> str:
+        """What must be live when the script begins: the same as when it was written."""
+        expected = self._order.expected_live
+        live = sql.SQL("(SELECT version FROM sdetl.versions WHERE serving_schema = {} AND status = 'live')").format(
+            sql.Literal(self._order.serving_schema)
+        )
+        block = sql.SQL("BEGIN IF {} IS DISTINCT FROM {} THEN RAISE EXCEPTION USING MESSAGE = {}; END IF; END").format(
+            live, sql.Literal(expected), sql.Literal(f"{expected or 'no version'} is not what is live: stop here")
+        )
+        text = block.as_string(self._connection)
+        return sql.SQL("DO {};").format(sql.Literal(text)).as_string(self._connection)
+
     def complete(self) -> None:
-        """Lock, and put up what is bound to the tables.
+        """Lock, put up what is bound to the tables, and lead the readers.
 
         Raises what PostgreSQL raises for a lock, _StartOver, and TargetError when the version must not go live.
         """
-        connection = self._connection
         del self._changes.statements[self._begun :]
-        if self._rebinding is None or self._before is None or self.previous is None:
-            return
-        self._rebinding.take_down(_locking(_tables_of(connection, self.previous), "ACCESS EXCLUSIVE"))
-        if not self._before.is_still(connection, self.previous):
-            raise _StartOver(f"somebody changed grants in {self._order.serving_schema} meanwhile")
-        if self._rebinding.bound:
-            self._put_up(self._rebinding)
+        if self._rebinding is not None and self._before is not None and self.previous is not None:
+            self._replace(self._rebinding, self._before, self.previous)
+        if self._order.roles:
+            self._changes.run(_renaming(self._order.serving_schema, self._order.to_version))
+        lead(
+            self._changes,
+            self.led_roles,
+            self._ours,
+            self._order.to_version if self._order.roles else self._order.serving_schema,
+        )
+
+    def _replace(self, rebinding: Rebinding, before: Belongings, previous: str) -> None:
+        """What is bound to the version before goes over to the new one.
+
+        Where readers are led by their ``search_path``, no name changes under them: nothing is locked but what is put up.
+        """
+        connection = self._connection
+        tables = [] if self.was_led else _tables_of(connection, previous)
+        rebinding.take_down(_locking(tables, "ACCESS EXCLUSIVE"))
+        if not before.is_still(connection, previous):
+            raise _StartOver(f"somebody changed grants in {previous} meanwhile")
+        if rebinding.bound:
+            self._put_up(rebinding)
 
     def refuse_old_snapshots(self) -> None:
         """A REPEATABLE READ session older than the load would see the new version empty.  Raises _TryAgain."""
@@ -339,9 +402,9 @@ class _Prepared:
         self._refuse_different([str(b) for b in rebinding.bound if put_up.get(str(b)) != b.hangs_on_it()])
         self._try_readers([b.rights for b in rebinding.bound])
 
-    def _rename(self, live: registry.Version | None, has_schema: bool) -> None:
+    def _rename(self, live: registry.Version | None) -> None:
         order = self._order
-        if has_schema:
+        if self._place is not None:
             self.previous = live.version if live else order.adopt_as
             self.adopted = live is None
             if live is None:
@@ -390,8 +453,8 @@ def _carried(before: Belongings, wanted: Belongings, bound: Sequence[Bound]) -> 
     )
 
 
-def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tuple[registry.Version | None, bool]:
-    """The live version and whether the serving schema exists; refuse when either is not as it was when we began."""
+def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tuple[registry.Version | None, str | None]:
+    """The live version and the schema that readers read; refuse when either is not as it was when we began."""
     live = registry.live_version(connection, order.serving_schema)
     if (live.version if live else None) != order.expected_live:
         raise TargetError(
@@ -410,14 +473,26 @@ def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tup
             next_step="see sdetl versions",
             kind="switch",
         )
-    has_schema = _schema_exists(connection, order.serving_schema)
-    if live is not None and not has_schema:
+    place = place_of_live(connection, order.serving_schema, live.version if live is not None else None)
+    if live is not None and place == live.version and _schema_exists(connection, order.serving_schema):
+        raise TargetError(
+            f"version {live.version} is live under its own name, and there is a schema {order.serving_schema} beside it",
+            left_behind=_still_live(order),
+            next_step=f"sdetl needs the name {order.serving_schema} for as long as the switch lasts: find out who made "
+            "that schema, and rename it",
+            kind="switch",
+        )
+    if live is not None and place is None:
         raise TargetError(
             f"the registry says that {live.version} is live, but there is no schema {order.serving_schema}",
             next_step="find out who dropped or renamed it; its last dump stands in the backup folder of the newest run",
             kind="switch",
         )
-    return live, has_schema
+    return live, place
+
+
+def _still_live(order: SwitchOrder) -> str:
+    return f"{order.expected_live or 'what was there before'} is still live in {order.serving_schema}, whole"
 
 
 def _tables_of(connection: psycopg.Connection[Any], schema: str) -> list[sql.Identifier]:
@@ -461,7 +536,7 @@ def _not_made(order: SwitchOrder) -> TargetError:
 def _gave_up(order: SwitchOrder, reason: str, attempts: int) -> SdetlError:
     return TargetError(
         f"version {order.to_version} was not made live after {attempts} attempts: {reason}",
-        left_behind=f"{order.expected_live or 'what was there before'} is still live in {order.serving_schema}, whole",
+        left_behind=_still_live(order),
         next_step="wait until that session has ended, then continue with --resume",
         kind="switch",
     )

@@ -23,11 +23,12 @@ from sdetl_engine.grafana.dashboards import Dashboard
 from sdetl_engine.grafana.shape import shape_of
 from sdetl_engine.grafana.twins import Contrast, TwinVerdict, contrast
 from sdetl_engine.postgres import registry
-from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.carry.belongings import Belongings, give
 from sdetl_engine.postgres.carry.changes import Changes, qualified_names
 from sdetl_engine.postgres.content import table_content, table_names
 from sdetl_engine.postgres.panels import PanelOutcome, run_dashboards, run_panel
+from sdetl_engine.postgres.place import place_of
+from sdetl_engine.postgres.search_paths import Path, led, read_paths, schemas_of_service, spelled
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.switch import rename_schema
 from sdetl_engine.settings import DashboardSettings
@@ -80,12 +81,16 @@ def run_twins(
     dashboards: Sequence[Dashboard],
     settings: DashboardSettings,
     reporter: Reporter,
+    led_roles: Sequence[str] = (),
 ) -> TwinRun:
-    """Ask both versions; the connection is fresh, and its transaction rolled back.  Raises TargetError, Cancelled."""
+    """Ask both versions; the connection is fresh, and its transaction rolled back.  Raises TargetError, Cancelled.
+
+    ``led_roles``: the roles whose ``search_path`` will lead to the candidate, which then keeps its own name.
+    """
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.prepare_threshold = None
     try:
-        return _Rehearsal(connection, version, serving_schema, dashboards, settings, reporter).run()
+        return _Rehearsal(connection, version, serving_schema, dashboards, settings, reporter, led_roles).run()
     finally:
         if not connection.closed:
             connection.rollback()
@@ -102,21 +107,28 @@ class _Rehearsal:
         dashboards: Sequence[Dashboard],
         settings: DashboardSettings,
         reporter: Reporter,
+        led_roles: Sequence[str],
     ) -> None:
         self._connection, self._version, self._serving = connection, version, serving_schema
+        self._place = place_of(connection, serving_schema)
+        self._led_roles = led_roles
+        self._ours = schemas_of_service(connection, serving_schema) if led_roles else frozenset[str]()
         self._dashboards, self._settings, self._reporter = dashboards, settings, reporter
+        self._login = settings.role or next(iter(led_roles), None)
+        self._path = read_paths(connection, [self._login]).get(self._login) if self._login is not None else None
+        """The ``search_path`` that dashboards' sessions get now; None where nobody says as whom they log in."""
         self._now = datetime.now(UTC)
         self._changes: dict[str, DataChange] = {}
 
     def run(self) -> TwinRun:
         live = registry.live_version(self._connection, self._serving)
-        if not schema_exists(self._connection, self._serving):
+        if self._place is None:
             with self._candidate_in_place(None):
                 return TwinRun(tuple(map(Twin, self._ask("try the dashboards"))), None)
         aside = live.version if live is not None else f"{self._version}_aside"
         before: Sequence[PanelOutcome] = ()
         if self._settings.compare:
-            with self._as_reader():
+            with self._as_reader(self._path):
                 before = self._ask("try the dashboards on the live version")
         with self._candidate_in_place(aside):
             after = self._ask("try the dashboards on the candidate")
@@ -125,6 +137,11 @@ class _Rehearsal:
             after = tuple(self._timed_again(a, b) for a, b in zip(before, after, strict=True))
         twins = tuple(self._compared(a, b) for a, b in zip(before, after, strict=True))
         return TwinRun(twins, live.version if live is not None else self._serving)
+
+    def _path_afterwards(self) -> Path | None:
+        """The same after the switch; a role that is not led stays where it is."""
+        is_led = self._path is not None and self._login in self._led_roles
+        return led(self._path, self._ours, self._version) if is_led and self._path is not None else self._path
 
     def _ask(self, what: str) -> tuple[PanelOutcome, ...]:
         return run_dashboards(
@@ -146,17 +163,23 @@ class _Rehearsal:
                 rename_schema(connection, self._version, self._serving)
             else:
                 with qualified_names(connection):
+                    if self._place is not None and self._place != self._serving:
+                        rename_schema(connection, self._place, self._serving)
                     belongings = Belongings.read(connection, self._serving)
                     rename_schema(connection, self._serving, aside)
                     rename_schema(connection, self._version, self._serving)
                     give(Changes(connection), belongings, to_new=True)
-            with self._as_reader():
+            if self._led_roles:
+                rename_schema(connection, self._serving, self._version)
+            with self._as_reader(self._path_afterwards()):
                 yield
 
     @contextlib.contextmanager
-    def _as_reader(self) -> Iterator[None]:
+    def _as_reader(self, path: Path | None) -> Iterator[None]:
         role = self._settings.role
         with _undone(self._connection):
+            if path is not None:
+                self._connection.execute("SELECT set_config('search_path', %s, true)", [spelled(path)])
             if role is not None:
                 _become(self._connection, role)
             self._connection.execute("SET LOCAL row_security = on")
@@ -176,14 +199,14 @@ class _Rehearsal:
     def _compared(self, live: PanelOutcome, candidate: PanelOutcome) -> Twin:
         if candidate.skipped is not None:
             return Twin(candidate)
-        shape = shape_of(candidate.sql, self._serving)
+        shape = shape_of(candidate.sql, "" if self._led_roles else self._serving)
         found = contrast(_with_reason(live), _with_reason(candidate), shape)
         data = self._data(shape.tables) if found.verdict in (TwinVerdict.CHANGED, TwinVerdict.EMPTY) else None
         return Twin(candidate, live, found, data, shape.chooses)
 
     def _data(self, tables: frozenset[str] | None) -> DataChange:
         """How those tables differ between the versions; all of them where a view is read, or it is not known what."""
-        here, there = (frozenset(table_names(self._connection, s)) for s in (self._serving, self._version))
+        here, there = (frozenset(table_names(self._connection, s)) for s in self._sides)
         if tables is None or not tables <= here | there:
             tables = here | there
         for table in tables - self._changes.keys():
@@ -193,12 +216,16 @@ class _Rehearsal:
         changes = [self._changes[table] for table in tables]
         return DataChange(max((c.share for c in changes), default=0.0), all(c.equal for c in changes))
 
+    @property
+    def _sides(self) -> tuple[str, str]:
+        """The schemas of the live version and of the candidate."""
+        return self._place or self._serving, self._version
+
     def _table(self, table: str) -> DataChange:
-        schemas = (self._serving, self._version)
-        live, candidate = (count_rows(self._connection, schema, table) for schema in schemas)
+        live, candidate = (count_rows(self._connection, schema, table) for schema in self._sides)
         if live != candidate:
             return DataChange(abs(candidate - live) / max(live, 1), equal=False)
-        contents = [table_content(self._connection, schema, table) for schema in schemas]
+        contents = [table_content(self._connection, schema, table) for schema in self._sides]
         return DataChange(0.0, equal=contents[0] == contents[1])
 
 

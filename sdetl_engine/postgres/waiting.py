@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -31,6 +32,24 @@ def who_blocks(connection: psycopg.Connection[Any], schema: str, bound: Sequence
         return "a table was locked by a session that is gone again"
     pid, user, application, state, relation, seconds = row
     return f"server process {pid} ({user}, {application}, {state}) has held a lock on {relation} for {seconds} s"
+
+
+def old_sessions(
+    connection: psycopg.Connection[Any], roles: Sequence[str], before: datetime | None = None
+) -> tuple[str, ...]:
+    """The sessions of those roles that are open in this database, each in a few words; they keep the ``search_path`` that
+    they began with.  ``before``: only those that began before that moment, or nobody may see when."""
+    connection.execute("SELECT pg_stat_clear_snapshot()")
+    # Without pg_read_all_stats the type of other roles' sessions is hidden; that of its own clients has a user.
+    rows = connection.execute(
+        "SELECT pid, usename, coalesce(application_name, '') FROM pg_stat_activity WHERE datname = current_database() "
+        "AND usename = ANY(%s) AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend' "
+        "AND (%s::timestamptz IS NULL OR backend_start IS NULL OR backend_start < %s) ORDER BY usename, pid",
+        [list(roles), before, before],
+    ).fetchall()
+    return tuple(
+        f"server process {pid} ({', '.join(filter(None, (user, application)))})" for pid, user, application in rows
+    )
 
 
 def oldest_snapshot(connection: psycopg.Connection[Any], version: str) -> str | None:

@@ -19,6 +19,7 @@ from sdetl_engine.files import sha256_of, write_atomically
 from sdetl_engine.guards import refuse_changed_source
 from sdetl_engine.postgres.content import TableContent, schema_content
 from sdetl_engine.postgres.dump import dump_schema
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.records import BackupResult, DumpRecord, FrozenSource, PreflightResult, TableCopy
 from sdetl_engine.sqlite.digest import TableDigest, file_digest
 from sdetl_engine.values.schema import Schema
@@ -88,17 +89,20 @@ def _dump(run: Deployment, preflight: PreflightResult, reporter: Reporter) -> tu
     if not preflight.serving_exists:
         return None, f"there is no schema {serving} yet: nothing to dump"
     with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
-        snapshot, content = _content(connection, serving, reporter)
+        schema = place_of(connection, serving) or serving
+        connection.rollback()
+        snapshot, content = _content(connection, schema, reporter)
         done = dump_schema(
             run.session.conninfo,
-            serving,
+            schema,
             run.folder.backup / f"{_file_name(serving)}_{run.folder.stamp}.dump",
             command=run.settings.backup.dump_command,
             snapshot=snapshot,
             timeout=run.settings.backup.dump_timeout,
             reporter=reporter,
         )
-    return DumpRecord(str(done.path), done.bytes, done.md5, done.sha256, done.objects, done.tables, content), None
+    path = str(done.path)
+    return DumpRecord(path, done.bytes, done.md5, done.sha256, done.objects, done.tables, content, schema), None
 
 
 def _content(
@@ -157,7 +161,8 @@ def _manifest(
         if dump is None
         else {
             "file": Path(dump.path).name,
-            "schema": run.settings.serving_schema,
+            "schema": dump.schema or run.settings.serving_schema,
+            "serving_schema": run.settings.serving_schema,
             "version": preflight.live_version,
             "bytes": dump.bytes,
             "md5": dump.md5,

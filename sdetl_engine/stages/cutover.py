@@ -17,14 +17,16 @@ import psycopg
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.checks import Check
+from sdetl_engine.cutover_findings import cutover_findings
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import GateStopped, SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import write_atomically
-from sdetl_engine.findings import Choice, Finding, Severity, decide, gate_of
+from sdetl_engine.findings import Finding, decide, gate_of
 from sdetl_engine.grafana_findings import after_check, after_findings
 from sdetl_engine.grafana_watch import GrafanaWatch
 from sdetl_engine.guards import refuse_changed_source
+from sdetl_engine.led_readers import roles_led_now, roles_to_lead
 from sdetl_engine.planning import dashboards_of
 from sdetl_engine.postchecks import failed, post_checks
 from sdetl_engine.postgres import carry, registry
@@ -44,7 +46,9 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
     run.hold_target_lock()
     with run.connect() as connection:
         connection.autocommit = True
-        findings = _findings(run, connection)
+        roles = roles_to_lead(connection, run.settings)
+        before = roles_led_now(connection, run.settings.serving_schema)
+        findings = cutover_findings(connection, run.settings.serving_schema, run.version, roles)
         already = registry.live_version(connection, run.settings.serving_schema)
     if gate_of(decide(findings, run.decisions)).value != "passed" and not run.agreed:
         return _not_yet(loaded, began, findings)
@@ -54,12 +58,12 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
     elif run.settings.cutover.strategy == "manual":
         watch.look(ask=already is not None)
         _guard(run)
-        switched = _by_hand(run, reporter, _order(run, loaded, began))
+        switched = _by_hand(run, reporter, _order(run, loaded, began, roles))
     else:
         watch.look(ask=already is not None)
         _guard(run)
-        switched = _switch(run, reporter, _order(run, loaded, began))
-    checks = _read_back(run, loaded)
+        switched = _switch(run, reporter, _order(run, loaded, began, roles))
+    checks = _read_back(run, loaded, roles)
     result = CutoverResult(
         live_version=loaded.version,
         previous_version=switched.previous_version,
@@ -72,10 +76,12 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         rollback_command=_rollback_command(run) if switched.previous_version else None,
         post_checks=checks,
         switched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        led_roles=roles,
         findings=findings,
     )
     if failed(checks) is not None:
-        raise _undo(run, reporter, loaded, result)
+        # Where readers were led before, all who are led now are led back.
+        raise _undo(run, reporter, loaded, result, tuple(sorted({*before, *roles})) if before else ())
     run.metrics.set("etl_last_import_timestamp", datetime.now(UTC).timestamp())
     with run.connect() as connection:
         registry.note_seconds(connection, loaded.version, switched.seconds)
@@ -94,48 +100,6 @@ def _with_grafana(run: Deployment, result: CutoverResult, seen: GrafanaSeen | No
         post_checks=(*result.post_checks, after_check(seen, rehearsed)),
         findings=(*result.findings, *after_findings(seen, rehearsed, result.rollback_command)),
     )
-
-
-def _findings(run: Deployment, connection: psycopg.Connection[Any]) -> tuple[Finding, ...]:
-    """The switch itself wants agreement; so does leaving views of other schemas on the old version."""
-    serving = run.settings.serving_schema
-    found = [
-        Finding(
-            "CUTOVER-AGREEMENT",
-            Severity.REVIEW,
-            f"version {run.version} is ready to become live in schema {serving}",
-            "agree to the cutover",
-            choices=(Choice.ACCEPT,),
-        )
-    ]
-    lost = carry.missing_in(connection, serving, run.version)
-    if lost:
-        names = ", ".join(f"{d.kind} {d.name}" for d in lost[:5]) + (" ..." if len(lost) > 5 else "")
-        found.append(
-            Finding(
-                "CUTOVER-LOSES",
-                Severity.REVIEW,
-                f"{len(lost)} objects that readers find in {serving} now are not in the new version: {names}",
-                "agree, or bring them into the source; they stay in the version that is live now",
-                count=len(lost),
-                choices=(Choice.ACCEPT,),
-            )
-        )
-    bound = carry.left_behind(connection, serving)
-    if bound:
-        names = ", ".join(f"{d.kind} {d.name}" for d in bound[:5]) + (" ..." if len(bound) > 5 else "")
-        found.append(
-            Finding(
-                "CUTOVER-DEPENDENTS",
-                Severity.REVIEW,
-                f"{len(bound)} objects in other schemas are bound to the tables of {serving} and stay with the old "
-                f"version: {names}",
-                "agree, or drop them before the cutover; views and functions are carried over",
-                count=len(bound),
-                choices=(Choice.ACCEPT,),
-            )
-        )
-    return tuple(found)
 
 
 def _not_yet(loaded: LoadedResult, began: PreflightResult, findings: tuple[Finding, ...]) -> CutoverResult:
@@ -163,7 +127,7 @@ def _refuse_changed(run: Deployment, connection: psycopg.Connection[Any], versio
         )
 
 
-def _order(run: Deployment, loaded: LoadedResult, began: PreflightResult) -> SwitchOrder:
+def _order(run: Deployment, loaded: LoadedResult, began: PreflightResult, roles: tuple[str, ...]) -> SwitchOrder:
     return SwitchOrder(
         serving_schema=run.settings.serving_schema,
         to_version=loaded.version,
@@ -172,6 +136,7 @@ def _order(run: Deployment, loaded: LoadedResult, began: PreflightResult) -> Swi
         action="cutover",
         who=run.who,
         run_id=run.run_id,
+        roles=roles,
         guard=functools.partial(_refuse_changed, run),
     )
 
@@ -243,14 +208,16 @@ def _switched_earlier(run: Deployment, live: registry.Version) -> Switched:
     return Switched(live.previous, False, 0.0, 0.0, 0, carry.Carried())
 
 
-def _read_back(run: Deployment, loaded: LoadedResult) -> tuple[Check, ...]:
+def _read_back(run: Deployment, loaded: LoadedResult, roles: tuple[str, ...]) -> tuple[Check, ...]:
     rows = {proof.table: proof.rows_held for proof in loaded.proof}
     with run.connect() as connection:
-        return post_checks(connection, run.settings.serving_schema, loaded.version, rows)
+        return post_checks(connection, run.settings.serving_schema, loaded.version, rows, roles)
 
 
-def _undo(run: Deployment, reporter: Reporter, loaded: LoadedResult, result: CutoverResult) -> SdetlError:
-    """Go back by ourselves; both failures are told when going back fails too."""
+def _undo(
+    run: Deployment, reporter: Reporter, loaded: LoadedResult, result: CutoverResult, roles: tuple[str, ...]
+) -> SdetlError:
+    """Go back by ourselves, to where readers found the version before; both failures are told when that fails too."""
     wrong = failed(result.post_checks)
     assert wrong is not None, "who calls this has looked"
     what = f"after the cutover, {wrong.name} failed: {wrong.measured}"
@@ -269,6 +236,7 @@ def _undo(run: Deployment, reporter: Reporter, loaded: LoadedResult, result: Cut
         action="rollback",
         who=run.who,
         run_id=run.run_id,
+        roles=roles,
     )
     try:
         switch(run.connect, order, run.settings.cutover, reporter, before_commit=lambda xid: None)

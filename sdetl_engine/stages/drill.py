@@ -35,6 +35,7 @@ from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.content import TableContent, differences, schema_content
 from sdetl_engine.postgres.footprint import Footprint, changes, footprint
 from sdetl_engine.postgres.locks import operator, run_lock
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace
@@ -250,7 +251,7 @@ def _clear_away(drilled: _Rehearsal) -> None:
 
 def _look(session: TargetSession, settings: Settings, reporter: Reporter) -> Footprint:
     with session.connect() as connection, reporter.interrupting(connection.cancel_safe):
-        return footprint(connection, settings.serving_schema, reporter)
+        return footprint(connection, place_of(connection, settings.serving_schema) or settings.serving_schema, reporter)
 
 
 def _prove_untouched(drilled: _Rehearsal, settings: Settings, before: Footprint) -> None:

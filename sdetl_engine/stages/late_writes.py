@@ -22,6 +22,7 @@ from sdetl_engine.planning import plan_of
 from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.load import load_table, open_source
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.plan import TablePlan, VersionPlan
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.written import ChangeKind, Mark, Sides, changes, count_changes, marks, sides_of, touched
@@ -84,7 +85,8 @@ def _find(
     if live.load_xid is None or live.table_rows is None:
         return dataclasses.replace(result, unknown="sdetl did not load it, so nobody knows what was in it")
     reporter.progress("looking for late writes", 0, None, "tables")
-    found = marks(connection, serving, live.load_xid)
+    place = place_of(connection, serving) or serving
+    found = marks(connection, place, live.load_xid)
     result = dataclasses.replace(result, checked_tables=len({*found, *live.table_rows}), marks=found)
     suspects = touched(live, found)
     if not suspects:
@@ -92,7 +94,7 @@ def _find(
     plan = _plan_as_loaded(workspace, live)
     with _as_loaded(connection, plan, suspects, reporter) as loaded:
         sides = [
-            sides_of(connection, table, serving, loaded if plan and table in plan[1] else None)
+            sides_of(connection, table, place, loaded if plan and table in plan[1] else None)
             for table in suspects
             if table in found
         ]

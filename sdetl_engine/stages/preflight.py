@@ -132,7 +132,7 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
     """Reach the target, take its lock, and look at what the run will need there."""
     session = run.target()
     with session.connect() as connection:
-        facts = target_facts(connection, run.settings.serving_schema)
+        facts = target_facts(connection, run.settings.serving_schema, run.settings.cutover.roles)
         last = registry.last_drill(connection)
         connection.rollback()
     checks.append(

@@ -16,11 +16,13 @@ import psycopg
 from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.errors import BackupError, SdetlError, TargetError, UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
+from sdetl_engine.led_readers import roles_to_lead
 from sdetl_engine.manifest import DumpEntry, FoundBackup, Manifest, check_file
 from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.content import TableContent, differences, schema_content
 from sdetl_engine.postgres.locks import operator, run_lock
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.rebuild import content_in_scratch, loading_xid, move_to_target, restored_in_scratch
 from sdetl_engine.postgres.scratch import open_scratch, scratch_session
 from sdetl_engine.postgres.serving import count_rows
@@ -90,6 +92,8 @@ def make_restored_live(
         lock.autocommit = True
         with run_lock(lock, serving):
             expected = _still_live(session, restored)
+            with session.connect() as connection:
+                roles = roles_to_lead(connection, settings)
             order = SwitchOrder(
                 serving_schema=serving,
                 to_version=restored.version,
@@ -98,12 +102,14 @@ def make_restored_live(
                 action="restore",
                 who=operator(),
                 run_id=restored.run_id,
+                roles=roles,
             )
             done = switch(session.connect, order, settings.cutover, reporter, before_commit=lambda xid: None)
     with session.connect() as connection:
         registry.note_seconds(connection, restored.version, done.seconds)
         connection.commit()
-        wrong = [t for t, n in restored.rows.items() if count_rows(connection, serving, t) != n]
+        place = place_of(connection, serving) or serving
+        wrong = [t for t, n in restored.rows.items() if count_rows(connection, place, t) != n]
     if wrong:
         raise ValidationFailed(
             f"after the switch, table {wrong[0]} does not hold the rows that were restored",
@@ -135,10 +141,10 @@ def _dump_of(manifest: Manifest, serving: str) -> DumpEntry:
             next_step="restore its source: name the .db file of the backup",
             kind="backup-empty",
         )
-    if manifest.dump.schema != serving:
+    if manifest.dump.serving_schema != serving:
         raise UsageError(
-            f"the dump is one of schema {manifest.dump.schema}, not of {serving}",
-            next_step=f"give --set serving_schema={manifest.dump.schema}",
+            f"the dump is one of schema {manifest.dump.serving_schema}, not of {serving}",
+            next_step=f"give --set serving_schema={manifest.dump.serving_schema}",
         )
     return manifest.dump
 
@@ -274,7 +280,7 @@ def _still_live(session: TargetSession, restored: RestoredVersion) -> str | None
                 next_step="see sdetl versions, then start again",
                 kind="switch",
             )
-        if live is None or build.schema_exists(connection, restored.serving_schema):
+        if live is None or place_of(connection, restored.serving_schema) is not None:
             return restored.expected_live
         registry.set_status(connection, live.version, registry.VersionStatus.FAILED)
         connection.commit()

@@ -16,6 +16,7 @@ from sdetl_engine.late import LateWrites
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.content import table_names
 from sdetl_engine.postgres.locks import operator, run_lock
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.written import marks
@@ -157,4 +158,5 @@ def _rows(session: TargetSession, settings: Settings) -> dict[str, int]:
     """Rows per table as readers of the serving schema see them now."""
     serving = settings.serving_schema
     with session.connect() as connection:
-        return {name: count_rows(connection, serving, name) for name in table_names(connection, serving)}
+        place = place_of(connection, serving) or serving
+        return {name: count_rows(connection, place, name) for name in table_names(connection, place)}

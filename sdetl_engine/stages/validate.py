@@ -21,6 +21,7 @@ from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard
 from sdetl_engine.grafana_findings import before_findings
 from sdetl_engine.grafana_watch import GrafanaWatch
+from sdetl_engine.led_readers import roles_to_lead
 from sdetl_engine.paneling import panel_findings, panel_record
 from sdetl_engine.planning import dashboards_of, target_plan
 from sdetl_engine.postgres import build
@@ -128,7 +129,11 @@ def _rehearse(
     """Every panel on the candidate and on what is live; the records, and what the candidate was compared with."""
     settings = run.settings
     with run.connect() as connection, reporter.interrupting(connection.cancel_safe):
-        found = run_twins(connection, version, settings.serving_schema, dashboards, settings.dashboards, reporter)
+        roles = roles_to_lead(connection, settings)
+        connection.rollback()
+        found = run_twins(
+            connection, version, settings.serving_schema, dashboards, settings.dashboards, reporter, roles
+        )
     return tuple(panel_record(twin, settings.dashboards) for twin in found.twins), found.compared_with
 
 

@@ -52,12 +52,16 @@ class Desk:
                 connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
             return connection.execute(sql.SQL(query)).fetchall()
 
-    def role(self, word: str) -> str:
+    def role(self, word: str, options: str = "") -> str:
         """A role of its own name, gone after the test."""
         name = f"{word}_{uuid.uuid4().hex[:8]}"
-        self.run(f"CREATE ROLE {name}")
+        self.run(f"CREATE ROLE {name} {options}")
         self.roles.append(name)
         return name
+
+    def log_in(self, role: str) -> psycopg.Connection[Any]:
+        """A new session of a role that may log in, with the settings that it gets."""
+        return psycopg.connect(self.conninfo, user=role, application_name="Grafana")
 
     def candidate(self, rows: int, tables: str = TABLES) -> str:
         """A candidate with so many tickets; returns its version."""
@@ -88,6 +92,7 @@ class Desk:
         *,
         connect: Callable[[], psycopg.Connection[Any]] | None = None,
         before_commit: Callable[[str], None] = lambda xid: None,
+        roles: tuple[str, ...] = (),
         **settings: Any,
     ) -> Switched:
         """Cut over to a candidate, or roll back to what has been live."""
@@ -101,6 +106,7 @@ class Desk:
             adopt_as=f"{SERVING}_v20240101_000000",
             action="cutover" if known.status == "candidate" else "rollback",
             who="test",
+            roles=roles,
         )
         return switch(
             connect or self.connect, order, CutoverSettings(**settings), SilentReporter(), before_commit=before_commit

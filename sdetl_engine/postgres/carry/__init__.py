@@ -11,7 +11,7 @@ import psycopg
 
 from sdetl_engine.postgres.carry.bound import Bound, read_bound
 
-__all__ = ["Bound", "Carried", "Dependent", "dependents", "left_behind", "missing_in", "read_bound"]
+__all__ = ["Bound", "Carried", "Dependent", "dependents", "left_behind", "missing_in", "naming_in_text", "read_bound"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,3 +113,20 @@ def missing_in(connection: psycopg.Connection[Any], live: str, candidate: str) -
         {"live": live, "candidate": candidate},
     ).fetchall()
     return tuple(Dependent(kind, name) for kind, name in rows)
+
+
+def naming_in_text(connection: psycopg.Connection[Any], schema: str) -> tuple[Dependent, ...]:
+    """Functions of any schema that name ``schema`` in their text or settings: PostgreSQL knows nothing of that.
+
+    Functions whose body is bound to the tables themselves (BEGIN ATOMIC) are none of them.
+    """
+    rows = connection.execute(
+        """
+        SELECT n.nspname || '.' || p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE p.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+          AND (strpos(p.prosrc, %(schema)s) > 0 OR strpos(array_to_string(p.proconfig, ','), %(schema)s) > 0)
+        ORDER BY 1
+        """,
+        {"schema": schema},
+    ).fetchall()
+    return tuple(Dependent("function", name) for (name,) in rows)

@@ -86,14 +86,21 @@ def try_reading(connection: psycopg.Connection[Any], reading: Reading, *, rows: 
     return Tried(reading.role, len(parts), error)
 
 
+def may_become(connection: psycopg.Connection[Any], role: str) -> bool:
+    """True when this session may take the role on with SET ROLE."""
+    option = "SET" if connection.info.server_version >= 160_000 else "MEMBER"
+    row = connection.execute("SELECT pg_has_role(current_user, %s, %s)", [role, option]).fetchone()
+    return bool(row and row[0])
+
+
 def _usable(connection: psycopg.Connection[Any], reading: Reading) -> set[str] | None:
     """The schemas that the role may use; None when this session may not act as the role."""
     schemas = sorted({schema for schema, _ in reading.relations})
-    option = "SET" if connection.info.server_version >= 160_000 else "MEMBER"
+    if not may_become(connection, reading.role):
+        return None
     row = connection.execute(
-        "SELECT pg_has_role(current_user, %s, %s), "
-        "ARRAY(SELECT s FROM unnest(%s::text[]) s WHERE has_schema_privilege(%s, s, 'USAGE'))",
-        [reading.role, option, schemas, reading.role],
+        "SELECT ARRAY(SELECT s FROM unnest(%s::text[]) s WHERE has_schema_privilege(%s, s, 'USAGE'))",
+        [schemas, reading.role],
     ).fetchone()
     assert row is not None
-    return set(row[1]) if row[0] else None
+    return set(row[0])
