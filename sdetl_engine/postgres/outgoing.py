@@ -28,6 +28,7 @@ from sdetl_engine.sqlite.shape import ColumnShape, column_shape, open_for_load
 
 _FETCH = 100
 """Rows per trip to SQLite: few enough that their objects are still in the processor's cache when they are encoded."""
+_FETCHED_CHARACTERS = 2_000_000
 ROWS_PER_TURN = 1000
 _BLOCK_BYTES = 256 * 1024
 """A block is handed on when it has grown to this, however few its rows are."""
@@ -103,7 +104,8 @@ def _blocks(source: sqlite3.Connection, plan: TablePlan, where: str | None) -> I
     encoder = RowEncoder(shapes)
     cursor = source.execute(select_of(plan, shapes, where))
     data, rows = bytearray(), 0
-    while fetched := cursor.fetchmany(_FETCH):
+    at_once = _rows_at_once(plan)
+    while fetched := cursor.fetchmany(at_once):
         try:
             data += encoder.encode(fetched)
         except Unshapeable as misfit:
@@ -114,6 +116,13 @@ def _blocks(source: sqlite3.Connection, plan: TablePlan, where: str | None) -> I
             data, rows = bytearray(), 0
     if rows:
         yield Block(rows, bytes(data))
+
+
+def _rows_at_once(plan: TablePlan) -> int:
+    """Rows per trip to SQLite: few where they are long, so that two processes together stay small."""
+    measured = [column.facts for column in plan.loaded_columns if column.facts is not None]
+    length = sum(facts.total_length / facts.rows for facts in measured if facts.rows)
+    return max(1, min(_FETCH, int(_FETCHED_CHARACTERS / (length + 1))))
 
 
 def _numbered(blocks: Iterator[Block]) -> Iterator[Block]:
