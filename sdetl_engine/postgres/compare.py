@@ -20,7 +20,7 @@ from psycopg import sql
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.encoding import RowEncoder
-from sdetl_engine.postgres.outgoing import select_of
+from sdetl_engine.postgres.outgoing import rows_at_once, select_of
 from sdetl_engine.postgres.partitions import Part, parts_of
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
 from sdetl_engine.postgres.unmatched import Unmatched
@@ -32,7 +32,7 @@ from sdetl_engine.sqlite.open import quote
 from sdetl_engine.sqlite.shape import ColumnShape, Wire, column_shape
 from sdetl_engine.values.types import Kind
 
-BLOCK_ROWS = 250
+_BLOCK_ROWS = 250
 _MOST_PAIRED = 300
 """So many rows without a key on either side are paired by likeness, to name the columns in which they differ."""
 
@@ -132,13 +132,14 @@ class _Table:
 
     def compare(self) -> None:
         with contextlib.closing(self._source), self._target, contextlib.closing(self._unmatched):
-            while rows := self._source.take(BLOCK_ROWS):
+            at_once = rows_at_once(self._plan, _BLOCK_ROWS)
+            while rows := self._source.take(at_once):
                 held = self._target.take(len(rows))
                 if self._source.encode(rows) != b"".join(held):
                     self._match(rows, held)
                     self._align()
                 self._tell()
-            while held := self._target.take(BLOCK_ROWS):
+            while held := self._target.take(at_once):
                 for row in held:
                     self._meet_actual(bytes(row))
                 self._tell()

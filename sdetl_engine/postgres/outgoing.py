@@ -104,7 +104,7 @@ def _blocks(source: sqlite3.Connection, plan: TablePlan, where: str | None) -> I
     encoder = RowEncoder(shapes)
     cursor = source.execute(select_of(plan, shapes, where))
     data, rows = bytearray(), 0
-    at_once = _rows_at_once(plan)
+    at_once = rows_at_once(plan, _FETCH)
     while fetched := cursor.fetchmany(at_once):
         try:
             data += encoder.encode(fetched)
@@ -118,11 +118,11 @@ def _blocks(source: sqlite3.Connection, plan: TablePlan, where: str | None) -> I
         yield Block(rows, bytes(data))
 
 
-def _rows_at_once(plan: TablePlan) -> int:
-    """Rows per trip to SQLite: few where they are long, so that two processes together stay small."""
+def rows_at_once(plan: TablePlan, most: int) -> int:
+    """How many rows to hold together: ``most``, fewer where they are long."""
     measured = [column.facts for column in plan.loaded_columns if column.facts is not None]
     length = sum(facts.total_length / facts.rows for facts in measured if facts.rows)
-    return max(1, min(_FETCH, int(_FETCHED_CHARACTERS / (length + 1))))
+    return max(1, min(most, int(_FETCHED_CHARACTERS / (length + 1))))
 
 
 def _numbered(blocks: Iterator[Block]) -> Iterator[Block]:

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sdetl_engine.sqlite.fits import decimals_sql
@@ -22,6 +22,8 @@ JOINED_BYTES = 1000
 """Longer texts are not joined with others; they are fetched one by one, so that a chunk stays small in memory."""
 COLUMNS_AT_ONCE = 100
 """SQLite's limit is 2000 result columns; a column is asked for up to 19."""
+_PIECE_LENGTH = 1_000_000
+"""Characters of texts that are looked at together."""
 _UNJOINED = "\x1e"
 _EXACT_IN_DOUBLE = 2**53
 
@@ -118,6 +120,10 @@ class Answer:
     longest: int | None = None
     joined: bytes | None = None
     each: list[str] | None = None
+    pieces: Iterator[list[str]] | None = None
+    """Some texts at a time, where some are long; of a column that may hold dates they come as ``each``."""
+    piece_length: int = 0
+    """Characters of the pieces that were taken."""
     words: list[str] | None = None
     """Every different plain text, of which there are ``plain`` with ``plain_length`` characters."""
     plain: int = 0
@@ -134,7 +140,7 @@ class Answer:
     @property
     def carried(self) -> int:
         """Bytes or characters of text that came along."""
-        return len(self.joined or b"") + sum(map(len, self.each or ()))
+        return len(self.joined or b"") + sum(map(len, self.each or ())) + self.piece_length
 
     def unproved(self) -> list[str]:
         """The texts that came along, one by one."""
@@ -210,8 +216,12 @@ class Chunks:
         if question.may_be_date and is_whole and self._codec == "utf-8":
             answer.iso = texts - count
         elif count != texts or not is_whole or self._codec != "utf-8":
-            answer.joined, answer.each = None, self._fetch(question, low, high)
-            answer.iso = texts - len(answer.each)
+            answer.joined = None
+            if question.may_be_date:
+                answer.each = list(self._fetch(question, low, high))
+                answer.iso = texts - len(answer.each)
+            else:
+                answer.pieces = self._pieces(answer, self._fetch(question, low, high))
 
     def _count_odd(self, question: Question, answer: Answer, low: int, high: int) -> None:
         """Count how often those words are there about which there is more to say than their length."""
@@ -229,13 +239,28 @@ class Chunks:
         answer.plain = answer.present - sum(answer.odd.values())
         answer.plain_length -= sum(len(word) * times for word, times in answer.odd.items())
 
-    def _fetch(self, question: Question, low: int, high: int) -> list[str]:
+    @staticmethod
+    def _pieces(answer: Answer, texts: Iterator[str]) -> Iterator[list[str]]:
+        piece: list[str] = []
+        length = 0
+        for text in texts:
+            piece.append(text)
+            length += len(text)
+            if length > _PIECE_LENGTH:
+                answer.piece_length += length
+                yield piece
+                piece, length = [], 0
+        answer.piece_length += length
+        if piece:
+            yield piece
+
+    def _fetch(self, question: Question, low: int, high: int) -> Iterator[str]:
         value = question.value
         sql = f"SELECT CAST({value} AS BLOB) {self._source} AND typeof({value}) = 'text'"
         if question.may_be_date:
             sql += f" AND NOT ifnull({question.iso}, 0)"
         rows = self._connection.execute(sql, self._parameters(low, high))
-        return [_decode(raw, self._codec) for (raw,) in rows]
+        return (_decode(raw, self._codec) for (raw,) in rows)
 
     def _complete_dates(self, question: Question, answer: Answer, low: int, high: int) -> None:
         """Ask again where texts that only look like the expected shape, or lie ahead, blur the first answer."""

@@ -105,8 +105,9 @@ class ColumnScan:
             self.texts.add_each(answer.odd)
         elif answer.joined is not None:
             self.texts.add_joined(answer.joined, answer.shortest, answer.longest)
-        elif answer.each is not None:
-            self.texts.add(answer.each)
+        elif answer.pieces is not None:
+            for piece in answer.pieces:
+                self.texts.add(piece)
         # The codes of the shapes that SQL can prove are as long as the dates they stand for.
         self.texts.add_uniform(answer.iso, len(answer.shape))
         if self.dates is None and answer.words:

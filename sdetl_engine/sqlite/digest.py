@@ -48,8 +48,13 @@ from sdetl_engine.sqlite.shares import is_large
 from sdetl_engine.values.schema import Column, Schema, Table
 
 ROWS_AT_ONCE = 1000
+_FIRST_ROWS = 10
+_PIECE_BYTES = 1024 * 1024
+"""Rows are fetched in pieces of about so many bytes, so that long ones do not fill the memory."""
 _LEAF_ROWS = 50_000
 _MARSHAL_VERSION = 2
+_HEAD = 5
+"""Bytes before the rows of a list."""
 _TERMS_AT_ONCE = 100
 
 
@@ -84,14 +89,16 @@ def table_digest(connection: sqlite3.Connection, table: Table, reporter: Reporte
     """
     watcher = reporter or SilentReporter()
     with stoppable(connection, watcher):
-        blobs = _holds_blobs(connection, table, _EVERYTHING)
-        return _of_leaves(table, blobs, [_leaves(connection, table, _EVERYTHING, blobs, watcher)])
+        everything = _Part(_count(connection, table))
+        blobs = _holds_blobs(connection, table, everything)
+        return _of_leaves(table, blobs, [_leaves(connection, table, everything, blobs, watcher)])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Part:
-    """Consecutive rows that begin with a leaf, by their rowids; None where the part has no end."""
+    """So many consecutive rows that begin with a leaf, by their rowids; None where the part has no end."""
 
+    rows: int
     first: int | None = None
     last: int | None = None
 
@@ -100,9 +107,6 @@ class _Part:
         term = next(iter(_order(table)), "")
         from_first = [f"{term} >= {self.first}"] if self.first is not None else []
         return from_first + ([f"{term} <= {self.last}"] if self.last is not None else [])
-
-
-_EVERYTHING = _Part()
 
 
 def _file_table_digest(path: Path, connection: sqlite3.Connection, table: Table, reporter: Reporter) -> TableDigest:
@@ -123,18 +127,24 @@ def _parts(connection: sqlite3.Connection, table: Table) -> list[_Part]:
     """The table in as many parts of whole leaves as are worth a process; in one where rows have no number."""
     count = processes.useful()
     order = _order(table)
+    rows = _count(connection, table)
     if count < 2 or not table.has_rowid or not order or not is_large(connection, table, len(table.columns)):
-        return [_EVERYTHING]
+        return [_Part(rows)]
     name, (term,) = quote(table.name), order
-    (rows,) = connection.execute(f"SELECT count(*) FROM {name} NOT INDEXED").fetchone()
     leaves = -(-rows // _LEAF_ROWS)
     starts = sorted({part * leaves // count * _LEAF_ROWS for part in range(1, count)} - {0})
     query = f"SELECT {term} FROM {name} NOT INDEXED ORDER BY {term} LIMIT 1 OFFSET ?"
     firsts = [connection.execute(query, (start,)).fetchone()[0] for start in starts]
     return [
-        _Part(first, None if after is None else after - 1)
-        for first, after in zip([None, *firsts], [*firsts, None], strict=True)
+        _Part(end - start, first, None if after is None else after - 1)
+        for start, end, first, after in zip(
+            [0, *starts], [*starts, rows], [None, *firsts], [*firsts, None], strict=True
+        )
     ]
+
+
+def _count(connection: sqlite3.Connection, table: Table) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {quote(table.name)} NOT INDEXED").fetchone()[0])
 
 
 def _digest_part(path: Path, table: Table, part: _Part, blobs: bool, *, reporter: Reporter) -> _Leaves | None:
@@ -154,12 +164,17 @@ class _Leaves:
 
 
 def _leaves(connection: sqlite3.Connection, table: Table, part: _Part, blobs: bool, watcher: Reporter) -> _Leaves:
-    rows, digests = 0, b""
+    rows, digests, at_once = 0, b"", _FIRST_ROWS
     leaf = hashlib.sha256()
     with _text_as(connection, _boxed if blobs else bytes):
         cursor = connection.execute(_select(table, part))
-        while batch := cursor.fetchmany(ROWS_AT_ONCE):
-            leaf.update(_encoded(batch))
+        while batch := cursor.fetchmany(min(at_once, ROWS_AT_ONCE - rows % ROWS_AT_ONCE)):
+            # A list is its head and then its rows: pieces of it give the same bytes as the whole.
+            encoded = memoryview(_encoded(batch))
+            if rows % ROWS_AT_ONCE == 0:
+                leaf.update(_head_of_list(min(ROWS_AT_ONCE, part.rows - rows)))
+            leaf.update(encoded[_HEAD:])
+            at_once = max(1, min(ROWS_AT_ONCE, len(batch) * _PIECE_BYTES // len(encoded)))
             rows += len(batch)
             if rows % _LEAF_ROWS == 0:
                 digests += leaf.digest()
@@ -184,6 +199,11 @@ def _columns(table: Table) -> list[Column]:
 
 def _encoded(value: Any) -> bytes:
     return marshal.dumps(value, _MARSHAL_VERSION)
+
+
+def _head_of_list(rows: int) -> bytes:
+    """What marshal writes before the rows of a list."""
+    return b"[" + rows.to_bytes(4, "little")
 
 
 def _boxed(text: bytes) -> tuple[bytes]:

@@ -10,8 +10,8 @@ from sdetl_engine.sqlite.open import quote
 from sdetl_engine.sqlite.sample import ends_of, rowid_name
 from sdetl_engine.values.schema import Table
 
-_FIRST_CHUNK = 1024
-_SMALLEST_CHUNK = 64
+_FIRST_CHUNK = 256
+_SMALLEST_CHUNK = 16
 _LARGEST_CHUNK = 8192
 _CHUNK_BYTES = 2 * 1024**2
 _COPY = "temp.sdetl_rows"

@@ -21,6 +21,8 @@ SEPARATOR = "\x1f"
 MOST_KEPT = 2000
 """Different texts that are kept and looked at one by one; the texts of a column with more are screened."""
 FEW = 12
+MOST_KEPT_LENGTH = 2_000_000
+"""Characters of all of them together."""
 LONGEST_FEW = 200
 LONGEST_SHOWN = 200
 TRUTH_PAIRS = ("true false", "t f", "yes no", "y n", "0 1")
@@ -88,7 +90,8 @@ class TextTally:
         self.marks: collections.Counter[str] = collections.Counter()
         self.truths: collections.Counter[str] = collections.Counter()
         self.distinct: set[str] | None = set()
-        """Every different text seen, or None when there were too many to keep."""
+        """Every different text seen, or None when there were too many to keep, or too long ones."""
+        self._kept_length = 0
         self._fits, self._spells = fits, spells
 
     @property
@@ -136,8 +139,10 @@ class TextTally:
 
     def _keep(self, texts: Iterable[str]) -> None:
         if self.distinct is not None:
-            self.distinct.update(texts)
-            if len(self.distinct) > MOST_KEPT:
+            new = [text for text in texts if text not in self.distinct]
+            self._kept_length += sum(map(len, new))
+            self.distinct.update(new)
+            if len(self.distinct) > MOST_KEPT or self._kept_length > MOST_KEPT_LENGTH:
                 self.distinct = None
 
     @staticmethod
