@@ -76,9 +76,11 @@ class _Measuring:
 
     def _without_zone(self, facts: ColumnFacts, kind: Kind | None) -> Agreement:
         clean = self.settings.clean
+        impossible = self._why_impossible(facts.column)
+        if impossible is not None:
+            self._refuse_named(facts.column, impossible)
+            return NOTHING_AGREED
         units, years = (self._stated(texts, facts) for texts in (clean.numbers_as_dates, clean.two_digit_years))
-        if units or years:
-            self._refuse_impossible(facts.column, "clean.numbers_as_dates" if units else "clean.two_digit_years")
         return Agreement(
             NumberUnit(units[-1]) if units else None,
             int(years[-1]) if years else None,
@@ -97,17 +99,20 @@ class _Measuring:
             reporter=self.reporter,
         )
 
-    def _refuse_impossible(self, column: str, setting: str) -> None:
-        why = None
+    def _why_impossible(self, column: str) -> str | None:
         if self.table.is_in_key(column):
-            why = "is part of a key, and keys stay as they are"
-        elif self.table.strict:
-            why = "stands in a STRICT table, whose column may not take the date"
-        if why is not None:
-            raise UsageError(
-                f"{setting}: {self.table.name}.{column} {why}",
-                next_step="take it out of the setting; a view can compute the date in PostgreSQL",
-            )
+            return "is part of a key, and keys stay as they are"
+        return "stands in a STRICT table, whose column may not take the date" if self.table.strict else None
+
+    def _refuse_named(self, column: str, why: str) -> None:
+        """Raises UsageError when the column itself was named; a pattern does not mean it."""
+        clean, name = self.settings.clean, f"{self.table.name}.{column}"
+        for setting in ("numbers_as_dates", "two_digit_years"):
+            if any(text.startswith(f"{name}=") for text in getattr(clean, setting)):
+                raise UsageError(
+                    f"clean.{setting}: {name} {why}",
+                    next_step="take it out of the setting; a view can compute the date in PostgreSQL",
+                )
 
 
 def _has_times(facts: ColumnFacts) -> bool:

@@ -101,6 +101,8 @@ def start_run(
         session = TargetSession.parse(target, workspace, settings, environ or os.environ)
     folder = workspace.new_run()
     run = Deployment(workspace, folder, source.absolute(), session, settings, skip_canary=skip_canary)
+    # The plan stands before the journal says that the run began: whoever takes it up needs both.
+    run.save_plan()
     run.journal.write(
         "run_started",
         sdetl=sdetl_version(),
@@ -110,7 +112,6 @@ def start_run(
         skip_canary=skip_canary,
         who=run.who,
     )
-    run.save_plan()
     return Runner(run, RECIPES, write_documents)
 
 
@@ -134,8 +135,8 @@ def resume_run(
     if source is not None and os.fspath(source.absolute()) != started["source"]:
         raise _refused(run_id, f"it is about {started['source']}, not {source}")
     plan = load_settings(plan=folder.plan)
-    base = plan.model_copy(update={"decisions": plan.decisions[: len(plan.decisions) - decisions]})
-    if _digest(base) != started["settings_sha256"]:
+    base = _without_decisions(plan, decisions, started["settings_sha256"])
+    if base is None:
         raise _refused(run_id, "its plan.toml was changed by hand")
     if settings is not None and _digest(settings) != started["settings_sha256"]:
         raise _refused(run_id, f"the settings changed: {', '.join(_changed_keys(base, settings))}")
@@ -267,6 +268,18 @@ def _read_start(folder: RunFolder) -> tuple[Mapping[str, Any], int]:
     if started is None:
         raise _refused(folder.run_id, "it never really began")
     return started, sum(r["event"] == "decision_made" for r in journal.records)
+
+
+def _without_decisions(plan: Settings, made: int, digest: str) -> Settings | None:
+    """The settings as they were when the run began; None when they are not found in the plan.
+
+    The journal has every decision first: the last one may be missing in the plan of a process that was killed.
+    """
+    for count in (made, made - 1):
+        base = plan.model_copy(update={"decisions": plan.decisions[: max(0, len(plan.decisions) - count)]})
+        if _digest(base) == digest:
+            return base
+    return None
 
 
 def _refused(run_id: str, reason: str) -> EnvironmentFailed:

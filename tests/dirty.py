@@ -21,6 +21,7 @@ _DATES = st.sampled_from(
         *("2024-02-29", "2024-02-30", "2024-01-31 10:00:00", "2024-01-31T10:00:00.123456", "31/12/2024 9:05"),
         *("12/31/2024", "03/04/2024", "1970-01-01 00:00:00", "2024-06-30 23:59:60", "2024-01-31 24:00:00", "today"),
         *("2024-01-31 10:00:00+05:30", "2024-01-31T10:00:00Z", "0000-00-00", "9999-12-31", "20240131", "10:15:00"),
+        *("31/12/69", "3-MAR-24", "2024-03-10 02:30:00", "2024-11-03 01:30:00", "12 mars 2024"),
     ]
 )
 _TEXTS = st.one_of(
@@ -77,6 +78,20 @@ _NUMBERS = st.one_of(
     st.sampled_from([-0.0, 0.1, 1e300, 5e-324, float("inf"), 2.0**53 + 2, 123456789.123, 1700000000, 1700000000000]),
 )
 _BYTES = st.one_of(st.binary(max_size=6), st.just(b"\xff\xfe"))
+
+
+AGREED = st.sampled_from(
+    [
+        (),
+        (),
+        ('clean.decode=["*=cp1252", "*=strip-nul"]',),
+        ('clean.decode=["*=escape"]', 'clean.time_zones=["*=America/New_York"]'),
+        ('clean.numbers_as_dates=["*=seconds"]', 'clean.null_markers=["*=1970-01-01 00:00:00", "*=?"]'),
+        ('clean.numbers_as_dates=["*=julian-days"]', 'clean.time_zones=["*=Asia/Kolkata"]', 'clean.day_first=["*"]'),
+        ('clean.two_digit_years=["*=1970"]', 'clean.month_first=["*"]', 'clean.empty_to_null=["*"]'),
+    ]
+)
+"""What an operator may have agreed to about all columns."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

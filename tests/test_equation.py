@@ -1,16 +1,17 @@
 """Whatever a SQLite file holds: after a run, every cell is the source's, or stands in the ledger or in the quarantine.
 
 ``SDETL_TEST_EXAMPLES`` sets how many random databases are tried; the few of every test run are always the same.
+``SDETL_TEST_KILLS`` sets how many runs are killed.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
-from hypothesis import strategies as st
 
 from sdetl_engine import (
     SilentReporter,
@@ -20,15 +21,15 @@ from sdetl_engine import (
     load_settings,
     open_session,
     read_differences,
-    resume_run,
-    start_run,
 )
+from sdetl_engine.records import LoadedResult
+from sdetl_engine.results import ResultStore
 from tests.conftest import Server
-from tests.dirty import DATABASES, DirtyTable, Malformed, build
-from tests.migrating import Ended, finish
+from tests.dirty import AGREED, DATABASES, DirtyTable, Malformed, build
+from tests.interrupting import DEADLY, GENTLE, AfterStage, AtCheck, Interruption, KilledAtCheck, run_through
 from tests.oracle import unexplained
 
-EXAMPLES = int(os.environ.get("SDETL_TEST_EXAMPLES", "0"))
+EXAMPLES, KILLS = (int(os.environ.get(f"SDETL_TEST_{name}", "0")) for name in ("EXAMPLES", "KILLS"))
 OPEN_GATES = (
     *("gates.max_mismatched_columns=1", "gates.max_corrupt_dates=1", "gates.halt_score=0", "gates.min_score=0"),
     *("health.start_free_bytes=0", "health.min_free_bytes=0", "drift.compare=false"),
@@ -41,59 +42,72 @@ NOT_UTF8_IN_KEY = DirtyTable(
 SMALLEST_INTEGER = DirtyTable("Order", 'CREATE TABLE "Order" (a NUMERIC)', ((-(2**63),), (0.5,), ("x",), (b"y",)))
 
 
-@example(tables=[NOT_UTF8_IN_KEY, SMALLEST_INTEGER], interrupted=Stage.CANARY)
-@given(tables=DATABASES, interrupted=st.sampled_from([None, *list(Stage)[:8]]))
-@settings(
-    max_examples=EXAMPLES or 6,
-    derandomize=not EXAMPLES,
-    database=None,
-    # A smaller example is worth minutes only to whoever looks for it: SDETL_TEST_SHRINK=1.
-    phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if os.environ.get("SDETL_TEST_SHRINK") else [])],
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+def _tried(examples: int, usual: int) -> settings:
+    return settings(
+        max_examples=examples or usual,
+        derandomize=not examples,
+        database=None,
+        # A smaller example is worth minutes only to whoever looks for it: SDETL_TEST_SHRINK=1.
+        phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if os.environ.get("SDETL_TEST_SHRINK") else [])],
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@example(tables=[NOT_UTF8_IN_KEY, SMALLEST_INTEGER], agreed=(), interruption=AfterStage(Stage.CANARY))
+@example(tables=[SMALLEST_INTEGER], agreed=(), interruption=AtCheck(60))
+@given(tables=DATABASES, agreed=AGREED, interruption=GENTLE)
+@_tried(EXAMPLES, 6)
 def test_every_cell_arrives_or_is_accounted_for(
-    server: Server, tmp_path_factory: pytest.TempPathFactory, tables: list[DirtyTable], interrupted: Stage | None
+    server: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+    tables: list[DirtyTable],
+    agreed: tuple[str, ...],
+    interruption: Interruption,
 ) -> None:
-    folder = tmp_path_factory.mktemp("equation")
+    _try(server, tmp_path_factory.mktemp("equation"), tables, agreed, interruption)
+
+
+@given(tables=DATABASES, agreed=AGREED, interruption=DEADLY)
+@_tried(KILLS, 2)
+def test_a_run_that_was_killed_accounts_for_every_cell_when_it_is_taken_up(
+    server: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+    tables: list[DirtyTable],
+    agreed: tuple[str, ...],
+    interruption: Interruption,
+) -> None:
+    _try(server, tmp_path_factory.mktemp("killed"), tables, agreed, interruption)
+
+
+def test_interruptions_do_interrupt(database: str, tmp_path: Path) -> None:
+    """Or the tests above would show nothing."""
+    source = build(tmp_path / "source.db", [SMALLEST_INTEGER])
+    assert run_through(source, database, tmp_path / "stopped", OPEN_GATES, AtCheck(30)).was_interrupted
+    assert run_through(source, database, tmp_path / "killed", OPEN_GATES, KilledAtCheck(30)).was_interrupted
+
+
+def _try(
+    server: Server, folder: Path, tables: list[DirtyTable], agreed: tuple[str, ...], interruption: Interruption
+) -> None:
     conninfo = server.create_database()
     try:
         source = build(folder / "source.db", tables)
-        ended = _run(source, conninfo, folder / "w", interrupted)
-        if "holds a single row" in ended.document.get("error", {}).get("message", ""):
+        gone = run_through(source, conninfo, folder / "w", (*OPEN_GATES, *agreed), interruption)
+        if gone.error is not None and "holds a single row" in gone.error:
             return
-        assert ended.document["outcome"] == "live", ended.document["error"]
-        _assert_accounted_for(ended, source, conninfo, folder / "w")
+        assert gone.error is None
+        _assert_accounted_for(Workspace(folder / "w"), gone.run_id, source, conninfo)
     finally:
         server.drop_database(conninfo)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(source: Path, conninfo: str, space: Path, interrupted: Stage | None) -> Ended:
-    """To the end; when interrupted, in two processes' worth of runs."""
-    chosen = load_settings(assignments=OPEN_GATES)
-    runner = start_run(Workspace(space), source, conninfo, chosen, skip_canary=interrupted is None)
-    if interrupted is None:
-        return finish(runner)
-    first = finish(runner, interrupted)
-    if first.document["exit_code"]:
-        return first
-    return finish(resume_run(Workspace(space), first.document["run_id"]))
-
-
-def _assert_accounted_for(ended: Ended, source: Path, conninfo: str, space: Path) -> None:
-    version, folder = ended.document["target"]["version_schema"], ended.runner.deployment.folder
-    loaded = ended.runner.records[list(Stage).index(Stage.MIGRATE)]
-    assert loaded.status == "passed"
-    renamed = dict(_renamed(ended))
-    assert unexplained(source, folder.ledger, conninfo, version, renamed) == []
-    chosen = load_settings()
-    with open_session(Workspace(space), conninfo, chosen) as session:
-        result = diff(Workspace(space), session, chosen, source, SilentReporter())
+def _assert_accounted_for(workspace: Workspace, run_id: str, source: Path, conninfo: str) -> None:
+    folder, chosen = workspace.run_folder(run_id), load_settings()
+    loaded = ResultStore(folder.results).load(Stage.MIGRATE, LoadedResult)
+    assert unexplained(source, folder.ledger, conninfo, loaded.version, dict(loaded.renamed)) == []
+    with open_session(workspace, conninfo, chosen) as session:
+        result = diff(workspace, session, chosen, source, SilentReporter())
     assert read_differences(Path(result.path)).differences == ()
-    assert result.equal
-
-
-def _renamed(ended: Ended) -> tuple[tuple[str, str], ...]:
-    from sdetl_engine.records import LoadedResult
-
-    return ended.runner.deployment.results.load(Stage.MIGRATE, LoadedResult).renamed
+    assert (result.equal, result.status, result.run_id) == (True, "live", run_id)
