@@ -200,6 +200,10 @@ def statement_error(error: psycopg.Error, doing: str) -> TargetError:
 _STATES: Mapping[str, tuple[str, str]] = {
     "42": ("statement", "grant the missing right, or correct the name, then continue with --resume"),
     "53": ("resources", "free disk, memory or connections on the server, then continue with --resume"),
+    "54": (
+        "limit",
+        "PostgreSQL holds some 8,000 bytes in a row beside long texts: leave out columns (source.exclude_columns)",
+    ),
     "55": ("busy", "wait for the session that holds the lock, then continue with --resume"),
     "57": ("cancelled-by-server", "look at the server, then continue with --resume"),
 }

@@ -150,7 +150,10 @@ def _refused(error: psycopg.Error, source: sqlite3.Connection, plan: TablePlan, 
     line, column = refused_at(error, plan)
     place = f"row {rows} of {plan.rows}" if line is None else describe_row(source, plan, part.where, line)
     name = plan.name if column is None else f"{plan.name}.{column}"
-    explained = statement_error(error, f"loading {'table' if column is None else 'column'} {name} at {place}")
+    what = f"loading {'table' if column is None else 'column'} {name}"
+    # A limit is met when rows are written, some behind the one that the server is told of by then.
+    where = "" if isinstance(error, psycopg.errors.ProgramLimitExceeded) else f" at {place}"
+    explained = statement_error(error, what + where)
     return TargetError(explained.message, left_behind=_LEFT, next_step=explained.next_step, kind=explained.kind)
 
 

@@ -31,16 +31,20 @@ _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6
 
 
 def judge_sample(
-    rows: Sequence[Sequence[object]], table: Table, *, markers: Mapping[str, tuple[str, ...]], confidence: float
+    rows: Sequence[Sequence[object]],
+    columns: Sequence[Column],
+    *,
+    markers: Mapping[str, tuple[str, ...]],
+    confidence: float,
 ) -> dict[str, SampleVerdict]:
-    """A verdict for every column.  ``rows`` in column order, values as SQLite stores them, texts as ``str``.
+    """A verdict for every column.  ``rows`` in the order of ``columns``, values as SQLite stores them, texts as ``str``.
 
     ``markers``: declared missing marks by column.  ``confidence`` (0..1): the share of the values from which on a
     text column without a declared type for it counts as dates.
     """
     return {
         column.name: _judge(column, [row[position] for row in rows], markers.get(column.name, ()), confidence)
-        for position, column in enumerate(table.columns)
+        for position, column in enumerate(columns)
     }
 
 

@@ -22,14 +22,20 @@ SampledRow = tuple[object, ...]
 
 
 def sample_table(
-    connection: sqlite3.Connection, table: Table, rows: int, seed: int, *, total: int | None = None
+    connection: sqlite3.Connection,
+    table: Table,
+    rows: int,
+    seed: int,
+    *,
+    names: Sequence[str] | None = None,
+    total: int | None = None,
 ) -> list[SampledRow]:
     """At most ``rows`` random rows, as tuples in column order; all rows when there are no more.
 
-    Texts come as ``str``; bytes that are not valid UTF-8 are kept by ``surrogateescape``.  ``total``: the rows of the
-    table, when known.
+    Texts come as ``str``; bytes that are not valid UTF-8 are kept by ``surrogateescape``.  ``names``: only these
+    columns; ``total``: the rows of the table, when known.
     """
-    return list(iterate_sample(connection, table, rows, seed, total=total))
+    return list(iterate_sample(connection, table, rows, seed, names=names, total=total))
 
 
 def iterate_sample(

@@ -347,7 +347,8 @@ def _extreme_orders(place: _Place) -> list[str]:
     columns = [column for column in place.table.columns if column.generated is None]
     texts = [quote(c.name) for c in columns if affinity(c.declared) not in (Affinity.INTEGER, Affinity.REAL)]
     longest = [f"max(0, {terms})" for terms in _in_groups([f"coalesce(length({t}), 0)" for t in texts], ", ")]
-    emptiest = _in_groups([f"({quote(c.name)} IS NULL)" for c in columns if not c.not_null], " + ")
+    nulls = _in_groups([f"({quote(c.name)} IS NULL)" for c in columns if not c.not_null], " + ")
+    emptiest = [f"({terms})" for terms in nulls]
     orders = [f"max({', '.join(longest)}, 0) DESC, {keys}"] if texts else []
     return [*orders, *([f"{' + '.join(emptiest)} DESC, {keys}"] if emptiest else [])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +29,8 @@ from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement
 from sdetl_engine.values.missing import markers_for, matches
 from sdetl_engine.values.schema import Relation, Schema, Table
 from sdetl_engine.values.types import Kind, TargetType
+
+_SAMPLED_CELLS = 250_000
 
 
 def profile(run: Deployment, reporter: Reporter) -> ProfileResult:
@@ -151,11 +154,17 @@ def _no_column(text: str, setting: str, spelled: Collection[str]) -> UsageError:
 
 
 def _sample(path: Path, table: Table, total: int | None, settings: Settings) -> Mapping[str, SampleVerdict]:
-    with open_readonly(path) as connection:
-        rows = sample_table(connection, table, settings.profile.sample_rows, settings.profile.seed, total=total)
-    return sampling.judge_sample(
-        rows, table, markers=_markers(table, settings), confidence=settings.profile.type_confidence
-    )
+    """Some columns of a wide table at a time, so that its sample does not fill the memory; the rows are the same."""
+    wanted, markers = settings.profile.sample_rows, _markers(table, settings)
+    at_once = max(1, _SAMPLED_CELLS // wanted)
+    found: dict[str, SampleVerdict] = {}
+    with contextlib.closing(open_readonly(path)) as connection:
+        for start in range(0, len(table.columns), at_once):
+            columns = table.columns[start : start + at_once]
+            names = [column.name for column in columns]
+            rows = sample_table(connection, table, wanted, settings.profile.seed, names=names, total=total)
+            found |= sampling.judge_sample(rows, columns, markers=markers, confidence=settings.profile.type_confidence)
+    return found
 
 
 def _scan(

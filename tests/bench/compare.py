@@ -199,7 +199,7 @@ def _profiled(path: Path) -> tuple[Any, Any, float]:
         schema = read_schema(connection)
         began = time.monotonic()
         table = schema.tables[0]
-        samples = judge_sample(sample_table(connection, table, 5000, 1), table, markers={}, confidence=0.95)
+        samples = judge_sample(sample_table(connection, table, 5000, 1), table.columns, markers={}, confidence=0.95)
     facts = scan_table(
         path,
         table,

@@ -228,6 +228,19 @@ def test_two_long_names_do_not_share_a_partition(connection: Connection, sqlite_
     assert all(len(name) <= 63 for name in names)
 
 
+def test_a_row_too_wide_for_postgresql_is_named_with_the_way_out(
+    connection: Connection, sqlite_file: MakeSqlite
+) -> None:
+    columns = [f"c{number}" for number in range(1000)]
+    path = sqlite_file(
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, {', '.join(columns)});"
+        f"INSERT INTO t VALUES (5, {', '.join(['12345678901234'] * 1000)})"
+    )
+    with pytest.raises(TargetError, match="loading table t .*row is too big") as refused:
+        load(path, connection, plan_of(path, {"id": "bigint"}))
+    assert "source.exclude_columns" in refused.value.next_step
+
+
 ODD_ROWS = """CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT, d TIMESTAMP, b BLOB);
     WITH RECURSIVE n (i) AS (SELECT -700 UNION ALL SELECT i + 1 + abs(i) % 3 FROM n WHERE i < 5000)
     INSERT INTO t SELECT i, CASE WHEN i % 7 THEN 'row ' || i END, datetime(i * 86400, 'unixepoch'), zeroblob(abs(i) % 50) FROM n;

@@ -168,7 +168,7 @@ def real(name: str, folder: Path) -> Path:
 
 def _sample(connection: sqlite3.Connection, table: Table, marks: Sequence[str]) -> Mapping[str, SampleVerdict]:
     rows = sample_table(connection, table, 5000, 1)
-    return sampling.judge_sample(rows, table, markers=_markers(table, marks), confidence=CONFIDENCE)
+    return sampling.judge_sample(rows, table.columns, markers=_markers(table, marks), confidence=CONFIDENCE)
 
 
 def _markers(table: Table, marks: Sequence[str]) -> Mapping[str, tuple[str, ...]]:

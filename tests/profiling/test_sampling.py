@@ -16,7 +16,7 @@ ISO = "2024-12-31 09:05:00"
 
 def judge(declared: str, values: Sequence[object], marks: tuple[str, ...] = ()) -> SampleVerdict:
     table = Table("t", (Column("c", declared),))
-    return judge_sample([(v,) for v in values], table, markers={"c": marks}, confidence=0.95)["c"]
+    return judge_sample([(v,) for v in values], table.columns, markers={"c": marks}, confidence=0.95)["c"]
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_texts_that_are_not_utf8_do_not_stop_the_sample() -> None:
 )
 def test_the_scan_asks_for_what_is_declared_or_else_observed(declared: str, values: list[object], asked: Kind) -> None:
     table = Table("t", (Column("c", declared),))
-    samples = judge_sample([(v,) for v in values], table, markers={}, confidence=0.95)
+    samples = judge_sample([(v,) for v in values], table.columns, markers={}, confidence=0.95)
     assert proposals(table, samples) == {"c": asked}

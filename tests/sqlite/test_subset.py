@@ -115,6 +115,12 @@ def test_rows_at_the_edges_are_always_there(sqlite_file: Make) -> None:
         assert found == [(1,), (1234,), (2345,), (3000,)]
 
 
+def test_a_table_of_very_many_columns(sqlite_file: Make) -> None:
+    columns = ", ".join(f"c{number} TEXT" for number in range(1500))
+    source = sqlite_file(f"CREATE TABLE t({columns});" + numbers("t", 500, ", ".join(["i"] * 1500)))
+    assert 20 <= draw(source).rows["t"] <= 100
+
+
 def test_a_sample_is_random(sqlite_file: Make) -> None:
     source = sqlite_file("CREATE TABLE t(a)" + ";" + numbers("t", 10_000, "i") + "DELETE FROM t WHERE rowid % 7 = 0")
     chosen = [row[0] for row in ask(draw(source).path, "SELECT rowid FROM main.t")]
