@@ -236,7 +236,7 @@ def test_a_row_too_wide_for_postgresql_is_named_with_the_way_out(
         f"CREATE TABLE t (id INTEGER PRIMARY KEY, {', '.join(columns)});"
         f"INSERT INTO t VALUES (5, {', '.join(['12345678901234'] * 1000)})"
     )
-    with pytest.raises(TargetError, match="loading table t .*row is too big") as refused:
+    with pytest.raises(TargetError, match=r"loading table t .*row is too big") as refused:
         load(path, connection, plan_of(path, {"id": "bigint"}))
     assert "source.exclude_columns" in refused.value.next_step
 
