@@ -25,11 +25,13 @@ from sdetl_engine import (
     Stage,
     Status,
 )
-from sdetl_tui.blocks import Facts, Note, Span, Tone, line
+from sdetl_tui.blocks import Span, Tone, line
+from sdetl_tui.driver import Keyboard
 from sdetl_tui.export import export
 from sdetl_tui.glyphs import ASCII, UNICODE
-from sdetl_tui.help import KEYS, PAGES
-from sdetl_tui.modals.ask import Choose, Confirm, Detail, TypeToConfirm
+from sdetl_tui.modals.ask import Choose, Confirm, TypeToConfirm
+from sdetl_tui.modals.help import Help
+from sdetl_tui.quick import forget_what_stays
 from sdetl_tui.screens import screen_of
 from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.session import Drilled
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
     )
     from sdetl_tui.bridge import Job
     from sdetl_tui.wizard import Action
+
+_SETTLED_SECONDS = 1.5
+"""By then the first picture stands, and what it needed is in memory."""
 
 
 class SdetlApp(App[int]):
@@ -80,7 +85,7 @@ class SdetlApp(App[int]):
     ]
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
+        super().__init__(driver_class=Keyboard)
         self.bridge = session.bridge
         self.form = session.form
         self.terminal = session.terminal
@@ -93,6 +98,8 @@ class SdetlApp(App[int]):
         self.last_words: tuple[str, ...] = ()
         self.defect: Exception | None = None
         self._history: list[Place] = []
+        self._kept: dict[Place, PlaceScreen] = {}
+        self._help: Help | None = None
         self._was_running = False
         self._followed: Stage | None = None
         self._ending: ExitCode | None = None
@@ -165,6 +172,7 @@ class SdetlApp(App[int]):
         self._history = [first]
         self.push_screen(screen_of(first))
         self.set_interval(self.terminal.poll_seconds, self._beat)
+        self.set_timer(_SETTLED_SECONDS, forget_what_stays)
 
     def _beat(self) -> None:
         pulse = self.bridge.poll()
@@ -182,6 +190,7 @@ class SdetlApp(App[int]):
     def _follow(self, running: Stage | None) -> None:
         """While stages run one after another, the screen goes along, unless the operator is elsewhere."""
         if running is not None and running is not self._followed:
+            forget_what_stays()
             before, self._followed = self._followed, running
             here = self._history[-1]
             if len(self.screen_stack) <= 2 and before is not None and here is Place(before.value):
@@ -211,15 +220,26 @@ class SdetlApp(App[int]):
         if self._history[-1] is place:
             return
         self._history.append(place)
-        self.switch_screen(screen_of(place))
+        self._show(place).arrive()
 
     def back(self) -> None:
         """Where one was before."""
         if len(self._history) > 1:
             self._history.pop()
-            self.switch_screen(screen_of(self._history[-1]))
+            self._show(self._history[-1])
         elif self.place_screen is not None:
             self.place_screen.say("This is where you began: F10 leaves")
+
+    def _show(self, place: Place) -> PlaceScreen:
+        """Put the screen of a place where the one before was."""
+        screen = self._kept.get(place)
+        if screen is None:
+            screen = screen_of(place)
+            if screen.KEPT:
+                self._kept[place] = screen
+                self.install_screen(screen, str(place))
+        self.switch_screen(screen)
+        return screen
 
     # deeds
 
@@ -501,9 +521,12 @@ class SdetlApp(App[int]):
     def action_help(self) -> None:
         """F1: this place, and the keys."""
         here = self._history[-1]
-        page = tuple(line(text) for text in PAGES[here].split("\n"))
-        keys = tuple((key, line(what)) for key, what in KEYS)
-        self.push_screen(Detail(f"Help: {here}", (Note(page), Facts(keys, "Keys")), self.glyphs))
+        if self._help is None:
+            self._help = Help(here, self.glyphs)
+            self.install_screen(self._help, "help")
+        if self._help not in self.screen_stack:
+            self._help.tell(here)
+            self.push_screen(self._help)
 
     def action_export(self) -> None:
         """E: what this screen says, as a text file in the run's folder."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdetl_engine import ExitCode
+from sdetl_tui.quick import share_evenly
 from sdetl_tui.terminal import Outlasting, detect, is_gone, is_utf8
 from sdetl_tui.text import plain
 
@@ -53,6 +54,7 @@ def open_wizard(
     from sdetl_tui.bridge import Bridge
     from sdetl_tui.session import Form, Session
 
+    share_evenly()
     bridge = Bridge(workspace.prepare(), read_only=wishes.read_only, dry_run=wishes.dry_run)
     form = Form(str(source or ""), target or "", str(plan or ""))
     app = SdetlApp(Session(bridge, terminal, form, settings))

@@ -77,9 +77,11 @@ def is_utf8(stdout: TextIO) -> bool:
 def _prepare(environ: MutableMapping[str, str], terminal: Terminal) -> None:
     """Quiet animations: they cost bandwidth and say nothing."""
     environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    environ.setdefault("TEXTUAL_FPS", "10" if terminal.remote else "30")
-    # Nobody waits a second after Esc; sequences arrive in one piece even over slow lines.
-    environ.setdefault("ESCDELAY", "50")
+    # A key waits for the next frame; frames are made only where something has changed, and over SSH that is looked for
+    # twice a second.
+    environ.setdefault("TEXTUAL_FPS", "20" if terminal.remote else "60")
+    # Milliseconds after which a lone Esc is one.  Sequences arrive in one piece, even over slow lines.
+    environ.setdefault("ESCDELAY", "50" if terminal.remote else "25")
     if terminal.theme == "ansi":
         # The filter that takes colours away is chosen before the app chooses its theme: with another theme at that
         # moment, NO_COLOR would turn everything black on black.

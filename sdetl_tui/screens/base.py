@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Button, Log, Static
 
 from sdetl_engine import Status
@@ -40,6 +42,12 @@ class PlaceScreen(Screen[None]):
     beside the common deeds (``perform``)."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#primary"
+    KEPT: ClassVar[bool] = False
+    """True for a place that is drawn from the run alone: made once, it is there at once when one comes again."""
+
+    # Textual paints the whole screen anew when the focus moves; the two widgets paint themselves.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="back"),
         # Reached only while nothing else is focused that knows Enter: for keys that come faster than the focus.
@@ -136,6 +144,18 @@ class PlaceScreen(Screen[None]):
         self.query_one("#log", Log).can_focus = False
         self.beat(self.wizard.bridge.poll())
 
+    def on_screen_resume(self) -> None:
+        """Back in sight: what has changed meanwhile."""
+        if self._is_composed:
+            self.beat(self.wizard.bridge.poll())
+
+    def arrive(self) -> None:
+        """Somebody came here, not back here: what was said is over, and Enter does what the button names."""
+        if self._is_composed:
+            self._said = ""
+            if self.AUTO_FOCUS is not None:
+                self.query_one(self.AUTO_FOCUS).focus()
+
     def on_resize(self) -> None:
         """Bars and the banner depend on the width."""
         if self.last_pulse is not None:
@@ -153,7 +173,8 @@ class PlaceScreen(Screen[None]):
         self.query_one("#rail", Rail).tell(now, self.place, app.glyphs, flat=False)
         self.query_one("#flat-rail", Rail).tell(now, self.place, app.glyphs, flat=True)
         self.query_one("#head", Shown).show(contents(self._head(now)))
-        self.query_one(Meter).tell(pulse, app.glyphs, self.query_one("#body").size.width)
+        is_here = now.running_stage is not None and STAGE_OF.get(self.place) is now.running_stage
+        self.query_one(Meter).tell(pulse, app.glyphs, self.query_one("#body").size.width, in_full=is_here)
         self._tell_next(now)
         self.query_one(StatusBar).tell(pulse, app.bridge.jobs, app.hint)
         self._tell_log(pulse)
@@ -173,11 +194,10 @@ class PlaceScreen(Screen[None]):
         with self.app.batch_update():
             await body.remove_children()
             await body.mount_all(drawn((*self._trouble(), *self.blocks()), self.wizard.glyphs))
-        if table is not None:
-            again = next((t for t in self.query(PagedTable) if t.name_of_table == table), None)
-            if again is not None and again.query("Rows"):
-                again.query("Rows").first().focus()
-        if self.focused is None:
+        again = next((t for t in self.query(PagedTable) if t.name_of_table == table), None)
+        if again is not None and again.query("Rows"):
+            again.query("Rows").first().focus()
+        elif self.focused is None:
             self.query_one("#primary", Button).focus()
 
     def draw_again(self) -> None:

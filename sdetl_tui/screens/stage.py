@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sdetl_engine import SdetlError, Stage
 from sdetl_tui.blocks import Note
@@ -14,15 +14,23 @@ from sdetl_tui.wizard import Place
 
 if TYPE_CHECKING:
     from sdetl_tui.blocks import Block
+    from sdetl_tui.wizard import Situation
 
 
 class StageScreen(PlaceScreen):
     """Any stage whose view needs nothing but the run."""
 
+    KEPT: ClassVar[bool] = True
+
     def __init__(self, stage: Stage) -> None:
         super().__init__()
         self.stage = stage
         self.place = Place(stage.value)
+
+    def signature(self, now: Situation) -> object:
+        """What its view looks at: only the report tells of the other stages."""
+        others = now.records if self.stage is Stage.REPORT else ()
+        return (self.wizard.run_id, now.record(self.stage), now.running, now.stale_from, others)
 
     def blocks(self) -> Sequence[Block]:
         """The stage's view."""

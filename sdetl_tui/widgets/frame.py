@@ -106,16 +106,17 @@ _SHORT = {
 
 
 class Meter(Shown):
-    """Live progress: what it does, a bar, done of total, rate, time to go, elapsed; the rate over time; health."""
+    """Live progress: what it does, a bar, done of total, rate, time to go, elapsed; where the work is also the rate over
+    time, health, and what it has told."""
 
-    def tell(self, pulse: Pulse, glyphs: Glyphs, width: int) -> None:
+    def tell(self, pulse: Pulse, glyphs: Glyphs, width: int, *, in_full: bool) -> None:
         """Redraw from a pulse; without work under way there is nothing to show."""
         self.display = pulse.situation.running
         if not self.display:
             return
-        self.show(contents(self._lines(pulse, glyphs, width)))
+        self.show(contents(self._lines(pulse, glyphs, width, in_full=in_full)))
 
-    def _lines(self, pulse: Pulse, glyphs: Glyphs, width: int) -> list[Line]:
+    def _lines(self, pulse: Pulse, glyphs: Glyphs, width: int, *, in_full: bool) -> list[Line]:
         snapshot = pulse.snapshot
         if snapshot is None:
             return [line(Span("working ...", Tone.ACCENT), f"  {duration(pulse.elapsed)}")]
@@ -124,6 +125,8 @@ class Meter(Shown):
             self._bar(snapshot, glyphs, width),
             self._figures(pulse, snapshot),
         ]
+        if not in_full:
+            return lines
         drawn = sparkline(list(pulse.rates), min(40, max(0, width - 12)), glyphs)
         if drawn.strip():
             lines.append(line(Span("rate      ", Tone.DIM), Span(drawn, Tone.ACCENT)))

@@ -31,6 +31,11 @@ class Prose(Widget):
         self._blocks = blocks
         self._glyphs = glyphs
 
+    def tell(self, blocks: Sequence[Told]) -> None:
+        """Something else instead."""
+        self._blocks = blocks
+        self.refresh(layout=True)
+
     def get_content_width(self, container: Size, viewport: Size) -> int:
         """As wide as allowed."""
         return container.width

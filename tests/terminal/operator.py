@@ -51,6 +51,8 @@ class Operator:
         }
         self._began = time.monotonic()
         self.first_paint = 0.0
+        self.longest_silence = 0.0
+        self._last_came = self._began
         self.process = subprocess.Popen(
             [sys.executable, "-c", _LOGIN, sys.executable, "-m", "sdetl_tui.cli", *words],
             stdin=inside,
@@ -76,6 +78,21 @@ class Operator:
         for key in keys:
             self.read(_BETWEEN_KEYS)
             os.write(self._terminal, KEYS.get(key, key).encode())
+
+    def answer(self, key: str, mark: bytes, seconds: float = 60.0) -> float:
+        """Press a key now; seconds until these bytes have come.  They are drawn only afterwards: drawing takes time too."""
+        came = b""
+        began = time.monotonic()
+        os.write(self._terminal, KEYS.get(key, key).encode())
+        while mark not in came:
+            left = began + seconds - time.monotonic()
+            data = self._receive(left)
+            if not data:
+                raise AssertionError(f"{key} was not answered by {mark!r}\n{self.shown()}")
+            came += data
+        took = time.monotonic() - began
+        self._draw(came)
+        return took
 
     def shown(self) -> str:
         """The screen as text."""
@@ -129,18 +146,28 @@ class Operator:
         """Take in what comes within that time; False when nothing will come any more."""
         if self._terminal < 0:
             return False
-        ready, _, _ = select.select([self._terminal], [], [], seconds)
-        if not ready:
+        data = self._receive(seconds)
+        if data is None:
             return self.process.poll() is None
+        self._draw(data)
+        return bool(data)
+
+    def _receive(self, seconds: float) -> bytes | None:
+        """What comes within that time: None for nothing yet, no bytes when the process has let the terminal go."""
+        ready, _, _ = select.select([self._terminal], [], [], max(0.0, seconds))
+        if not ready:
+            return None
         try:
             data = os.read(self._terminal, 65536)
         except OSError:  # Linux: the last one who had it open has closed it
-            return False
+            return b""
+        now = time.monotonic()
         if not self.first_paint and b"\x1b[?1049h" in self.sent:
-            self.first_paint = time.monotonic() - self._began
+            self.first_paint = now - self._began
+        self.longest_silence = max(self.longest_silence, now - self._last_came)
+        self._last_came = now
         self.sent += data
-        self._draw(data)
-        return bool(data)
+        return data
 
     def _draw(self, data: bytes) -> None:
         # pyte takes private sequences for ordinary ones; a sequence may arrive in two pieces.
