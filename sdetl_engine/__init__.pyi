@@ -66,6 +66,7 @@ from .records import (
     TableProof,
     ValidateResult,
 )
+from .rediff import diff
 from .rehearsal import drill, earlier_drills
 from .report.document import run_document
 from .rerun import restore_source
@@ -83,7 +84,7 @@ from .sqlite.differences import (
 )
 from .sqlite.ledger import LedgerLine, LedgerPage
 from .stages.cutover import rollback_command
-from .stages.diff import DiffResult, diff
+from .stages.diff import DiffResult
 from .stages.late_writes import late_sentences, late_writes
 from .stages.prune import Prunable, PruneItem, carry_out_prune, plan_prune
 from .stages.restore import drop_restored, make_restored_live, restore_beside

@@ -60,6 +60,11 @@ class Workspace:
         return self.root / "rollback_tests.log"
 
     @property
+    def differences(self) -> Path:
+        """What the last diff found of a version whose run is not here."""
+        return self.root / "differences.db"
+
+    @property
     def metrics(self) -> Path:
         """The Prometheus textfile."""
         return self.root / "metrics.prom"

@@ -17,6 +17,7 @@ from sdetl_tui import show
 from sdetl_tui.narration import stderr_console
 from sdetl_tui.options import (
     JsonOption,
+    PlanOption,
     SetOption,
     SourceArgument,
     TargetOption,
@@ -45,17 +46,19 @@ def diff_command(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Show so many differences.")] = 20,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out so many before.")] = 0,
+    plan: PlanOption = None,
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Compare every row and cell of SOURCE with the live version, through ledger and quarantine; exit 4 when they differ.
 
-    Without --run and --version: the live version, or the newest candidate when none is live.
+    Without --run and --version: the live version, or the newest candidate when none is live.  Where the run that loaded
+    it is not in this workspace, types, rules and ledger are worked out again, by --plan (the plan.toml of that run).
     """
     if output is not None:
         show.refuse_output(output, source)
-    settings, space, console = settings_of(None, set_), workspace_of(workspace), stderr_console()
+    settings, space, console = settings_of(plan, set_), workspace_of(workspace), stderr_console()
     with (
         engine.open_session(space, target or show.target_of_environment(), settings) as session,
         console.status("comparing") as status,
@@ -110,6 +113,10 @@ def _difference(d: Difference) -> dict[str, object]:
 def _tell(console: Console, result: DiffResult, page: tuple[Difference, ...], offset: int, output: Path | None) -> None:
     if result.source_change is not None:
         console.print(literal(f"the source is not the file that was loaded: {result.source_change}"), soft_wrap=True)
+    if result.reworked:
+        told = f"run {result.run_id} is not in this workspace: types, rules and ledger were worked out again from the source"
+        hint = "" if result.equal else "; --plan with the plan.toml of that run makes them what they were"
+        console.print(literal(told + hint), soft_wrap=True)
     show.differences(result, page)
     shown = offset + len(page)
     if shown < result.total:

@@ -41,6 +41,7 @@ INSERT INTO tickets SELECT i, 'Ticket ' || i || '  ', CASE WHEN i % 40 = 0 THEN 
   i * 0.1, i + 0.25, randomblob(8), i % 2, CASE WHEN i = 77 THEN 'many' WHEN i % 9 THEN i END, '{"a": ' || i || '}' FROM n;
 UPDATE tickets SET title = '' WHERE id = 5;
 UPDATE tickets SET title = NULL WHERE id = 6;
+UPDATE tickets SET weight = 0.0 WHERE id = 1100;
 CREATE TABLE parts (shelf TEXT, place INTEGER, name TEXT COLLATE NOCASE, PRIMARY KEY (shelf, place)) WITHOUT ROWID;
 INSERT INTO parts SELECT 'S' || (i % 7), i, 'part ' || i FROM (SELECT id AS i FROM tickets WHERE id <= 300);
 CREATE TABLE codes (code TEXT PRIMARY KEY, seen TIMESTAMP);
@@ -122,7 +123,7 @@ CELLS: list[tuple[LiteralString, tuple[str, str, str, str | None, str | None]]] 
         "UPDATE tickets SET weight = 0.1::real WHERE id = 1",
         ("tickets", "[1]", "weight", "0.1", "0.10000000149011612"),
     ),
-    ("UPDATE tickets SET weight = -0.0::float8 WHERE id = 1200", ("tickets", "[1200]", "weight", "120.0", "-0.0")),
+    ("UPDATE tickets SET weight = -0.0::float8 WHERE id = 1100", ("tickets", "[1100]", "weight", "0.0", "-0.0")),
     (
         "UPDATE tickets SET created = created + interval '1 microsecond' WHERE id = 40",
         ("tickets", "[40]", "created", "2025-03-23 09:40:00", "2025-03-23 09:40:00.000001"),
@@ -325,6 +326,42 @@ def test_the_command_says_what_differs_and_exits_with_4(loaded: Loaded, tmp_path
     assert document["differences"] == [
         {"kind": "cell", "table": "tickets", "key": "[2]", "column": "title", "expected": "Ticket 2  ", "actual": None}
     ]
+
+
+def test_a_version_whose_run_is_elsewhere_is_compared_by_rules_worked_out_again(loaded: Loaded, tmp_path: Path) -> None:
+    words = ("diff", str(loaded.source), "--target", loaded.conninfo)
+    equal = sdetl(*words, workspace=tmp_path / "other")
+    assert (equal.returncode, "is not in this workspace" in equal.stderr) == (0, True), equal.stderr
+    with planted(loaded, "UPDATE tickets SET title = NULL WHERE id = 7", "DELETE FROM parts WHERE place = 8"):
+        found = sdetl(*words, "--json", workspace=tmp_path / "other")
+    document = json.loads(found.stdout)
+    assert (found.returncode, document["reworked"], document["by_kind"]) == (4, True, {"cell": 1, "missing-row": 1})
+    assert [path.name for path in (tmp_path / "other").iterdir() if path.name.startswith(".diff-")] == []
+
+
+def test_the_plan_of_a_run_that_is_elsewhere_says_what_was_agreed(database: str, tmp_path: Path) -> None:
+    source = make_sqlite(
+        tmp_path / "s.db",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, d TEXT); INSERT INTO t VALUES (1, 1, '1/2/69'), (2, '?', '3/4/70');",
+    )
+    agreed = ('clean.two_digit_years=["t.d=1960"]', 'clean.day_first=["t.d"]', "gates.min_score=0")
+    ended = migrate(source, database, tmp_path / "w", settings=agreed, markers=("t.n=?",), skip_canary=True)
+    assert ended.document["outcome"] == "live", ended.document["error"]
+    words = ("diff", str(source), "--target", database)
+    without = sdetl(*words, workspace=tmp_path / "other")
+    assert (without.returncode, "--plan with the plan.toml" in without.stderr) == (4, True)
+    plan = ended.runner.deployment.folder.plan
+    assert sdetl(*words, "--plan", str(plan), workspace=tmp_path / "other").returncode == 0
+
+
+def test_another_file_is_told_by_its_md5(loaded: Loaded, tmp_path: Path) -> None:
+    other = make_sqlite(tmp_path / "other.db", DESK + "INSERT INTO codes VALUES ('new', NULL);")
+    settings, elsewhere = load_settings(), Workspace(tmp_path / "w")
+    with open_session(elsewhere, loaded.conninfo, settings) as session:
+        result = diff(elsewhere, session, settings, other, SilentReporter())
+    assert result.source_change is not None
+    assert "MD5" in result.source_change
+    assert ("missing-row", "codes") in {(str(d.kind), d.table) for d in read_differences(Path(result.path)).differences}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from sdetl_engine.errors import UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
 from sdetl_engine.postgres import registry
-from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.records import PreflightResult, TableDiff
 from sdetl_engine.results import ResultStore
@@ -25,7 +24,7 @@ from sdetl_engine.sqlite.differences import new_differences
 from sdetl_engine.sqlite.freeze import changed, fingerprint, freeze
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.schema import read_schema
-from sdetl_engine.workspace import RunFolder, Workspace
+from sdetl_engine.workspace import RunFolder
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +47,8 @@ class DiffResult:
     by_kind: dict[str, int]
     path: str
     seconds: float
+    reworked: bool = False
+    """True when the run that loaded the version was not at hand: types, rules and ledger were worked out again."""
 
     @property
     def equal(self) -> bool:
@@ -60,35 +61,29 @@ class DiffResult:
         return sum(t.rows_expected for t in self.tables)
 
 
-def diff(
-    workspace: Workspace,
+def diff_version_of(
+    folder: RunFolder,
+    chosen: registry.Version,
     session: TargetSession,
-    settings: Settings,
     source: Path,
+    output: Path,
     reporter: Reporter,
-    *,
-    run_id: str | None = None,
-    version: str | None = None,
 ) -> DiffResult:
-    """Compare ``source`` with the version of ``run_id``, with ``version``, or with the live one (else the newest candidate).
+    """Compare ``source`` with a version, by the rules of the run in ``folder``; the differences stand in ``output``.
 
-    The differences stand in ``differences.db`` in the folder of the run that loaded the version.  Raises UsageError
-    when there is no such version or its run is not in this workspace, SourceError, TargetError, Cancelled.
+    Raises SourceError, TargetError, EnvironmentFailed when the run's files are not whole, Cancelled.
     """
     began = time.monotonic()
-    chosen = _choose(session, settings, run_id, version)
-    folder = _folder_of(workspace, chosen)
     results, run_settings = ResultStore(folder.results), load_settings(plan=folder.plan)
     run_settings = effective(run_settings, run_settings.standing_decisions)
+    is_live = chosen.status == registry.VersionStatus.LIVE
+    schema_name = chosen.serving_schema if is_live else chosen.version
     with _basis(folder, results, run_settings, source, reporter) as (basis, change):
         with (
-            new_differences(folder.differences) as log,
+            new_differences(output) as log,
             session.connect() as connection,
             reporter.interrupting(connection.cancel_safe),
         ):
-            is_live = chosen.status == registry.VersionStatus.LIVE
-            schema_name = (place_of(connection, chosen.serving_schema) if is_live else None) or chosen.version
-            connection.rollback()
             tables = diff_version(connection, schema_name, chosen.version, basis, log, reporter)
             connection.rollback()
         left_out = [m for m in basis.plan.not_migrated if m.kind in ("table", "column", "virtual table")]
@@ -99,19 +94,23 @@ def diff(
         version=chosen.version,
         status=str(chosen.status),
         schema=schema_name,
-        run_id=folder.run_id,
+        run_id=chosen.run_id or folder.run_id,
         source=str(source),
         source_change=change,
         tables=tables,
         not_compared=tuple(f"{m.table}.{m.name}" if m.table else m.name for m in left_out),
         total=sum(by_kind.values()),
         by_kind=by_kind,
-        path=str(folder.differences),
+        path=str(output),
         seconds=time.monotonic() - began,
     )
 
 
-def _choose(session: TargetSession, settings: Settings, run_id: str | None, version: str | None) -> registry.Version:
+def choose(session: TargetSession, settings: Settings, run_id: str | None, version: str | None) -> registry.Version:
+    """The version of that run, or of that name; with neither, the live one, or the newest candidate when none is live.
+
+    Raises UsageError when there is none, or when it was not loaded by sdetl.
+    """
     with session.connect() as connection:
         known = registry.all_versions(connection) if registry.exists(connection) else []
     if version is not None:
@@ -125,21 +124,12 @@ def _choose(session: TargetSession, settings: Settings, run_id: str | None, vers
     if not found:
         what = f"version {version}" if version else f"version of run {run_id}" if run_id else "version to compare with"
         raise UsageError(f"the target has no {what}", next_step="see sdetl versions")
-    return found[0]
-
-
-def _folder_of(workspace: Workspace, version: registry.Version) -> RunFolder:
-    if version.run_id is None:
+    if found[0].run_id is None:
         raise UsageError(
-            f"{version.version} was not loaded by sdetl: there are no rules to compare it by",
+            f"{found[0].version} was not loaded by sdetl: there are no rules to compare it by",
             next_step="name another with --version; see sdetl versions",
         )
-    if version.run_id not in workspace.run_ids():
-        raise UsageError(
-            f"{version.version} was loaded by run {version.run_id}, which is not in {workspace.root}",
-            next_step="name the workspace of that run with --workspace",
-        )
-    return workspace.run_folder(version.run_id)
+    return found[0]
 
 
 @contextlib.contextmanager
