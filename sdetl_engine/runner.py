@@ -49,6 +49,10 @@ class RunReporter:
         self._interrupts: list[Callable[[], None]] = []
         self._mutex = threading.Lock()
 
+    def begin(self, stage: Stage) -> None:
+        """What is told from now on belongs to that stage, which has made no progress yet."""
+        self.stage, self.latest = stage, None
+
     def progress(self, what: str, done: int, total: int | None, unit: str = "rows") -> None:
         """Replace the snapshot."""
         before = self.latest
@@ -245,7 +249,7 @@ class Runner:
 
     def _run_stage(self, stage: Stage) -> None:
         run, reporter = self.deployment, self.reporter
-        reporter.stage = stage
+        reporter.begin(stage)
         reporter.check()
         if stage is Stage.CANARY and run.skip_canary:
             self._finish(StageRecord(stage, Status.SKIPPED, summary={"reason": "skipped by --skip-canary"}), None)

@@ -29,7 +29,12 @@ from sdetl_engine import (
     resume_run,
     rollback,
     run_states,
+    start_run,
 )
+from sdetl_engine.deployment import Deployment
+from sdetl_engine.events import Snapshot
+from sdetl_engine.findings import StageResult
+from sdetl_engine.runner import RunReporter, StageFunction
 from tests.migrating import TICKETS, dashboard, finish, migrate, rows_of, schemas_of
 from tests.postgres.versions import desk
 
@@ -670,3 +675,27 @@ def test_a_stop_in_the_middle_of_a_query_is_no_failure_of_the_server(
     ended = finish(runner)
     assert (ended.outcome.kind, ended.outcome.exit_code) == (OutcomeKind.CANCELLED, ExitCode.TERMINATED)
     assert ended.status["validate"] == "cancelled"
+
+
+def test_a_stage_begins_without_the_progress_of_the_one_before(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    runner = start_run(
+        Workspace(tmp_path / "w"),
+        sqlite_file(TICKETS),
+        database,
+        load_settings(assignments=("health.start_free_bytes=0",)),
+    )
+    seen: dict[Stage, Snapshot | None] = {}
+
+    def looking(stage: Stage, recipe: StageFunction) -> StageFunction:
+        def look(run: Deployment, reporter: RunReporter) -> StageResult:
+            seen[stage] = reporter.latest
+            return recipe(run, reporter)
+
+        return look
+
+    runner._recipes = {stage: looking(stage, recipe) for stage, recipe in runner._recipes.items()}
+    finish(runner, Stage.CLEAN)
+    assert seen == dict.fromkeys((Stage.PREFLIGHT, Stage.BACKUP, Stage.PROFILE, Stage.CLEAN))
+    assert runner.reporter.latest is not None
