@@ -9,6 +9,7 @@ from .browse import (
     contrast,
     type_cost,
 )
+from .by_hand import WaitsForHand
 from .checklist import LINES, PURPOSE, Stage, Status
 from .checks import Check, Verdict
 from .decisions import argument_fault, effective, takes_effect_in
@@ -193,6 +194,7 @@ __all__ = [
     "VerifiedBackup",
     "Version",
     "VersionContrast",
+    "WaitsForHand",
     "Workspace",
     "argument_fault",
     "carry_out_prune",

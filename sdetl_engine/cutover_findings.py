@@ -9,6 +9,7 @@ import psycopg
 
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.postgres import carry
+from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.search_paths import logins_that_read
 from sdetl_engine.postgres.waiting import old_sessions
@@ -35,8 +36,9 @@ def cutover_findings(
             choices=(Choice.ACCEPT,),
         )
     ]
-    if place is None:
-        return tuple(found)
+    if place in (None, version) or not schema_exists(connection, version):
+        return tuple(found)  # nothing was live, or the version is live already
+    assert place is not None
     found += _objects(connection, place, version)
     if led_roles:
         found += _led(connection, serving_schema, place, led_roles)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
+from sdetl_engine.by_hand import HandWork
 from sdetl_engine.checks import Check
 from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
@@ -27,12 +29,16 @@ def go_back(
 ) -> tuple[Switched, tuple[Check, ...]]:
     """Switch from ``live`` to ``version`` and check through the serving name.  The caller holds the run's lock.
 
-    Raises TargetError when the switch was not made, ValidationFailed when it was undone again; Cancelled.
+    With ``cutover.strategy=manual`` somebody else switches: see ``go_back_by_hand``.  Raises TargetError when the switch
+    was not made, ValidationFailed when it was undone again; Cancelled.
     """
     guard = functools.partial(_refuse_incomplete, dict(version.table_rows or {}))
     with session.connect() as connection:
         roles, before = roles_to_lead(connection, settings), roles_led_now(connection, settings.serving_schema)
-    done = _switch(session, settings, reporter, _order(settings, version.version, live, roles, guard))
+    order = _order(settings, version.version, live, roles, guard)
+    if settings.cutover.strategy == "manual":
+        return go_back_by_hand(session, settings, reporter, order, live)
+    done = _switch(session, settings, reporter, order)
     with session.connect() as connection:
         # Rows may have been written while the version was live: their number proves nothing.
         checks = post_checks(connection, settings.serving_schema, version.version, {}, done.led_roles)
@@ -40,6 +46,57 @@ def go_back(
         again = _order(settings, live, version.version, tuple(sorted({*before, *roles})) if before else ())
         raise _undone(session, settings, reporter, again, wrong)
     return done, checks
+
+
+def go_back_by_hand(
+    session: TargetSession, settings: Settings, reporter: Reporter, order: SwitchOrder, before: str
+) -> tuple[Switched, tuple[Check, ...]]:
+    """Write the SQL of both directions unless it was begun with, wait, and verify.  ``before``: what was live.
+
+    Nothing is undone: what somebody has made by hand stays as it was made.  Raises WaitsForHand, ValidationFailed,
+    TargetError; Cancelled.
+    """
+    folder, version = session.workspace.by_hand, order.to_version
+    words = [
+        "sdetl",
+        "rollback",
+        "--target",
+        session.spoken,
+        "--workspace",
+        str(session.workspace.root),
+        "--to",
+        version,
+    ]
+    if settings.serving_schema != "servicedesk":
+        words += ["--set", f"serving_schema={settings.serving_schema}"]
+    words += ["--set", "cutover.strategy=manual", "--yes"]
+    work = HandWork(
+        order, before, folder / f"live_{version}.sql", folder / f"live_{before}.sql", f"verify it: {shlex.join(words)}"
+    )
+    if not work.standing(session.connect).is_begun:
+        work.write(session.connect, settings.cutover, reporter)
+    done = work.wait(session.connect, settings.cutover, reporter)
+    with session.connect() as connection:
+        checks = post_checks(connection, settings.serving_schema, version, {}, done.led_roles)
+    if (wrong := failed(checks)) is not None:
+        raise ValidationFailed(
+            f"after the rollback by hand to {version}, {wrong.name} failed: {wrong.measured}",
+            left_behind=f"{version} is live",
+            next_step=f"correct it, or go forward again with the SQL in {work.back}; then {work.again}",
+        )
+    return done, checks
+
+
+def made_by_hand(
+    session: TargetSession, settings: Settings, reporter: Reporter, live: registry.Version
+) -> tuple[Check, ...]:
+    """Verify the switch to what the registry says is live by now.  Raises ValidationFailed naming what is missing."""
+    if live.previous is None:
+        return ()
+    with session.connect() as connection:
+        roles = roles_to_lead(connection, settings)
+    order = _order(settings, live.version, live.previous, roles)
+    return go_back_by_hand(session, settings, reporter, order, live.previous)[1]
 
 
 def _order(settings: Settings, to: str, live: str, roles: tuple[str, ...], guard: Guard | None = None) -> SwitchOrder:

@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "postgres"
 
     @property
+    def by_hand(self) -> Path:
+        """The SQL of rollbacks that are made by hand."""
+        return self.root / "by_hand"
+
+    @property
     def deployments_log(self) -> Path:
         """One line per finished run."""
         return self.root / "deployments.log"

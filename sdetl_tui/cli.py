@@ -17,7 +17,7 @@ import typer
 
 import sdetl_engine as engine
 from sdetl_engine import RULES, ExitCode, SdetlError, Stage, UsageError, Workspace, sdetl_version
-from sdetl_tui import show
+from sdetl_tui import by_hand, show
 from sdetl_tui.diffing import diff_command
 from sdetl_tui.narration import Narrator, stderr_console, tell_error
 from sdetl_tui.options import (
@@ -351,7 +351,7 @@ def _carry_out(
     narrator = Narrator(console)
     with runner.deployment as deployment:
         deployment.agreed = yes
-        outcome = narrator.follow(runner, until)
+        outcome = by_hand.followed(lambda: narrator.follow(runner, until), asks=not as_json)
         if outcome.exit_code is ExitCode.DONE and afterwards is not None:
             afterwards(runner)
         document = engine.run_document(deployment, runner.records, outcome)

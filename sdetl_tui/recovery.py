@@ -12,13 +12,13 @@ import typer
 
 import sdetl_engine as engine
 from sdetl_engine import ExitCode, Fault, GateStopped, SdetlError, UsageError
-from sdetl_tui import show, show_recovery
+from sdetl_tui import by_hand, show, show_recovery
 from sdetl_tui.narration import stderr_console
 from sdetl_tui.options import JsonOption, SetOption, TargetOption, WorkspaceOption, YesOption, settings_of, workspace_of
 from sdetl_tui.telling import Teller
 
 if TYPE_CHECKING:
-    from sdetl_engine import FoundBackup, Runner
+    from sdetl_engine import FoundBackup, LateWrites, RolledBack, Runner, Settings, TargetSession
 
 CarryOut = Callable[["Runner", bool, bool], None]
 BackupArgument = Annotated[
@@ -143,9 +143,13 @@ def roll_back_command(
             show.agree(
                 f"make {back_to.version} live in {settings.serving_schema} instead of {live.version}{left}", yes=yes
             )
-        with Teller(stderr_console(), "sdetl rollback again") as teller:
-            done = engine.rollback(session, settings, teller, to, late=late)
+        done = by_hand.until_made(lambda: _roll_back(session, settings, back_to.version, late), asks=not as_json)
     show_recovery.rolled_back(done, late, as_json=as_json)
+
+
+def _roll_back(session: TargetSession, settings: Settings, to: str, late: LateWrites | None) -> RolledBack:
+    with Teller(stderr_console(), "sdetl rollback again") as teller:
+        return engine.rollback(session, settings, teller, to, late=late)
 
 
 def prune_command(

@@ -118,7 +118,8 @@ def rolled_back(done: RolledBack, found: LateWrites | None, *, as_json: bool) ->
         emit_json(document)
         return
     if not done.changed:
-        emit(f"{plain(done.live_version)} is live already; nothing was changed")
+        verified = "as it was made by hand: verified" if done.post_checks else "already; nothing was changed"
+        emit(f"{plain(done.live_version)} is live {verified}")
         return
     emit(
         f"{plain(done.live_version)} is live again, {plain(done.previous_version)} retired "

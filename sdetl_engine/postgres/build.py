@@ -76,6 +76,15 @@ def mark_schema(connection: psycopg.Connection[Any], schema: str, *, run_id: str
     )
 
 
+def made_by(connection: psycopg.Connection[Any], schema: str) -> str | None:
+    """The run that made the schema, by its mark; None when it bears none."""
+    row = connection.execute(
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [schema]
+    ).fetchone()
+    mark = str(row[0] or "") if row is not None else ""
+    return mark.removeprefix(_MARK) if mark.startswith(_MARK) else None
+
+
 def is_ours(connection: psycopg.Connection[Any], schema: str) -> bool:
     """True when there is such a schema and it bears sdetl's mark."""
     row = connection.execute(

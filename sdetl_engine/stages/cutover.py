@@ -8,20 +8,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shlex
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from sdetl_engine.by_hand import HandWork
 from sdetl_engine.checklist import Stage
-from sdetl_engine.checks import Check
+from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.cutover_findings import cutover_findings
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.errors import GateStopped, SdetlError, TargetError, ValidationFailed
+from sdetl_engine.errors import SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
-from sdetl_engine.files import write_atomically
 from sdetl_engine.findings import Finding, decide, gate_of
 from sdetl_engine.grafana_findings import after_check, after_findings
 from sdetl_engine.grafana_watch import GrafanaWatch
@@ -32,11 +31,10 @@ from sdetl_engine.postchecks import failed, post_checks
 from sdetl_engine.postgres import carry, registry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.locks import assert_held
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.serving import fingerprints
-from sdetl_engine.postgres.switch import Switched, SwitchOrder, rehearse_switch, switch
+from sdetl_engine.postgres.switch import Switched, SwitchOrder, switch
 from sdetl_engine.records import CutoverResult, GrafanaSeen, LoadedResult, PreflightResult, ValidateResult
-
-_POLL_SECONDS = 0.5
 
 
 def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
@@ -53,17 +51,21 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
     if gate_of(decide(findings, run.decisions)).value != "passed" and not run.agreed:
         return _not_yet(loaded, began, findings)
     watch = GrafanaWatch(run, dashboards_of(run) if run.settings.grafana.url is not None else (), reporter)
-    if already is not None and already.version == loaded.version:
+    by_hand = run.settings.cutover.strategy == "manual"
+    work = _hand_work(run, _order(run, loaded, began, roles), began) if by_hand else None
+    if work is not None:
+        if not work.standing(run.connect).is_begun:
+            watch.look(ask=already is not None)
+            _guard(run)
+            work.write(run.connect, run.settings.cutover, reporter)
+        switched = work.wait(run.connect, run.settings.cutover, reporter)
+    elif already is not None and already.version == loaded.version:
         switched = _switched_earlier(run, already)
-    elif run.settings.cutover.strategy == "manual":
-        watch.look(ask=already is not None)
-        _guard(run)
-        switched = _by_hand(run, reporter, _order(run, loaded, began, roles))
     else:
         watch.look(ask=already is not None)
         _guard(run)
         switched = _switch(run, reporter, _order(run, loaded, began, roles))
-    checks = _read_back(run, loaded, roles)
+    checks = _read_back(run, loaded, roles, by_hand=by_hand)
     result = CutoverResult(
         live_version=loaded.version,
         previous_version=switched.previous_version,
@@ -79,7 +81,9 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         led_roles=roles,
         findings=findings,
     )
-    if failed(checks) is not None:
+    if (wrong := failed(checks)) is not None and work is not None:
+        raise _left_as_made(work, wrong, result)
+    if wrong is not None:
         # Where readers were led before, all who are led now are led back.
         raise _undo(run, reporter, loaded, result, tuple(sorted({*before, *roles})) if before else ())
     run.metrics.set("etl_last_import_timestamp", datetime.now(UTC).timestamp())
@@ -116,15 +120,20 @@ def _guard(run: Deployment) -> None:
 
 def _refuse_changed(run: Deployment, connection: psycopg.Connection[Any], version: str) -> None:
     """The candidate, which nobody can write to by now, is as it was when it was validated."""
-    before = run.results.load(Stage.VALIDATE, ValidateResult).fingerprints
-    now = fingerprints(connection, version)
-    changed = [table for table in {**before, **now} if before.get(table) != now.get(table)]
+    changed = _changed(run, connection, version)
     if changed:
         raise ValidationFailed(
             f"the candidate {version} is not as it was validated: {', '.join(changed[:5])} changed since",
             left_behind="the candidate, not live; the live version untouched",
             next_step="find out who writes to the candidate, then start a new run",
         )
+
+
+def _changed(run: Deployment, connection: psycopg.Connection[Any], schema: str) -> list[str]:
+    """The tables of the schema that are not as they were validated."""
+    before = run.results.load(Stage.VALIDATE, ValidateResult).fingerprints
+    now = fingerprints(connection, schema)
+    return [table for table in {**before, **now} if before.get(table) != now.get(table)]
 
 
 def _order(run: Deployment, loaded: LoadedResult, began: PreflightResult, roles: tuple[str, ...]) -> SwitchOrder:
@@ -141,30 +150,26 @@ def _order(run: Deployment, loaded: LoadedResult, began: PreflightResult, roles:
     )
 
 
-def _by_hand(run: Deployment, reporter: Reporter, order: SwitchOrder) -> Switched:
-    """Write the SQL of both directions, and wait for somebody to run it.  Raises GateStopped when nobody has."""
-    settings = run.settings.cutover
-    forward, back = rehearse_switch(run.connect, order, settings, reporter)
-    write_atomically(run.folder.cutover_sql, forward)
-    write_atomically(run.folder.rollback_sql, back)
-    reporter.event("CutoverWritten", f"the SQL of the cutover stands in {run.folder.cutover_sql}, rehearsed")
-    until = time.monotonic() + settings.manual_wait_seconds
-    while True:
-        with run.connect() as connection:
-            live = registry.live_version(connection, order.serving_schema)
-        if live is not None and live.version == order.to_version:
-            return _switched_earlier(run, live)
-        if time.monotonic() >= until:
-            break
-        reporter.progress("waiting for the SQL to be run by hand", 0, None, "")
-        reporter.check()
-        time.sleep(_POLL_SECONDS)
-    raise GateStopped(
-        f"version {order.to_version} waits to be made live by hand (cutover.strategy=manual)",
-        left_behind=f"{run.folder.cutover_sql} and {run.folder.rollback_sql}; the version that is live untouched",
-        next_step=f"run psql -v ON_ERROR_STOP=1 -f {shlex.quote(str(run.folder.cutover_sql))}, then continue with "
-        f"--resume {run.run_id}",
-        kind="manual",
+def _hand_work(run: Deployment, order: SwitchOrder, began: PreflightResult) -> HandWork:
+    """The switch as somebody makes it by hand; what a first schema will be called is decided once."""
+    decided = run.journal.last("switch_by_hand")
+    if decided is None:
+        previous = order.adopt_as if began.live_version is None and began.serving_exists else began.live_version
+        run.journal.write("switch_by_hand", to=order.to_version, previous=previous)
+    else:
+        previous = decided["previous"]
+    order = dataclasses.replace(order, adopt_as=previous or order.adopt_as)
+    again = f"continue with --resume {run.run_id}"
+    return HandWork(order, previous, run.folder.cutover_sql, run.folder.rollback_sql, again)
+
+
+def _left_as_made(work: HandWork, wrong: Check, result: CutoverResult) -> ValidationFailed:
+    """What was made by hand is not undone by sdetl."""
+    return ValidationFailed(
+        f"after the cutover by hand, {wrong.name} failed: {wrong.measured}",
+        left_behind=f"{result.live_version} is live",
+        next_step=f"correct it and {work.again}; or take it back with the SQL in {work.back}",
+        result=result,
     )
 
 
@@ -208,10 +213,20 @@ def _switched_earlier(run: Deployment, live: registry.Version) -> Switched:
     return Switched(live.previous, False, 0.0, 0.0, 0, carry.Carried())
 
 
-def _read_back(run: Deployment, loaded: LoadedResult, roles: tuple[str, ...]) -> tuple[Check, ...]:
-    rows = {proof.table: proof.rows_held for proof in loaded.proof}
+def _read_back(run: Deployment, loaded: LoadedResult, roles: tuple[str, ...], *, by_hand: bool) -> tuple[Check, ...]:
+    # Nobody knows how long ago somebody switched by hand: rows may have been written since.
+    rows = {} if by_hand else {proof.table: proof.rows_held for proof in loaded.proof}
     with run.connect() as connection:
-        return post_checks(connection, run.settings.serving_schema, loaded.version, rows, roles)
+        checks = post_checks(connection, run.settings.serving_schema, loaded.version, rows, roles)
+        return (_check_content(run, connection), *checks) if by_hand else checks
+
+
+def _check_content(run: Deployment, connection: psycopg.Connection[Any]) -> Check:
+    """Whether what is live is, row for row, what was validated."""
+    place = place_of(connection, run.settings.serving_schema)
+    changed = _changed(run, connection, place) if place is not None else []
+    said = f"written to since: {', '.join(changed[:5])}" if changed else "not a row was written since"
+    return Check("content as it was validated", Verdict.WARNING if changed else Verdict.PASSED, said)
 
 
 def _undo(
@@ -257,12 +272,18 @@ def _undo(
 
 
 def _rollback_command(run: Deployment) -> str:
-    return rollback_command(run.target().spoken, run.workspace.root, run.settings.serving_schema)
+    by_hand = run.settings.cutover.strategy == "manual"
+    return rollback_command(run.target().spoken, run.workspace.root, run.settings.serving_schema, by_hand=by_hand)
 
 
-def rollback_command(target: str, workspace: Path, serving_schema: str) -> str:
-    """The exact command that brings the previous version back.  ``target`` without a password."""
+def rollback_command(target: str, workspace: Path, serving_schema: str, *, by_hand: bool = False) -> str:
+    """The exact command that brings the previous version back.  ``target`` without a password.
+
+    ``by_hand``: it writes the SQL that does so.
+    """
     words = ["sdetl", "rollback", "--target", target, "--workspace", str(workspace)]
     if serving_schema != "servicedesk":
         words += ["--set", f"serving_schema={serving_schema}"]
+    if by_hand:
+        words += ["--set", "cutover.strategy=manual"]
     return shlex.join([*words, "--yes"])

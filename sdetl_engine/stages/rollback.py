@@ -11,7 +11,7 @@ from sdetl_engine.checks import Check
 from sdetl_engine.errors import TargetError, UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import append_line
-from sdetl_engine.going_back import go_back
+from sdetl_engine.going_back import go_back, made_by_hand
 from sdetl_engine.late import LateWrites
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.content import table_names
@@ -79,13 +79,17 @@ def rollback(
 
     ``late``: what was found to have been written to the live version; what was written after that is warned of.
     ``log``: add a line to ``deployments.log`` of the session's workspace.  Asking for the version that is live already
-    changes nothing and is no error.  When the checks afterwards fail, the version that was live is made live again.
-    Raises UsageError, TargetError, ValidationFailed, LockHeld, Cancelled.
+    changes nothing and is no error; what was switched by hand is verified then.  When the checks afterwards fail, the
+    version that was live is made live again.  Raises UsageError, TargetError, ValidationFailed, LockHeld, Cancelled;
+    WaitsForHand with ``cutover.strategy=manual``, when nobody has run the SQL yet.
     """
     began = time.monotonic()
     live, version = choose_version(session, settings, wanted)
     if version.version == live.version:
-        return RolledBack(live.version, live.version, 0.0, 0.0, 0, _rows(session, settings), changed=False)
+        by_hand = settings.cutover.strategy == "manual"
+        checks = made_by_hand(session, settings, reporter, live) if by_hand else ()
+        rows = _rows(session, settings)
+        return RolledBack(live.version, live.version, 0.0, 0.0, 0, rows, changed=False, post_checks=checks)
     with session.connect() as lock:
         lock.autocommit = True
         with run_lock(lock, settings.serving_schema):

@@ -90,6 +90,19 @@ class Belongings:
         owners = grants.read_owners(connection, schema, self.relations)
         return _renamed(self.rights, schema) == dict(rights) and _renamed(self.owners, schema) == dict(owners)
 
+    def lacking_in(self, other: Belongings) -> tuple[str, ...]:
+        """What ``other`` does not have of this, one phrase each; it may have more.  Both are of one schema name.
+
+        What is still published of this one was not taken over.
+        """
+        wanted, shared = self.for_objects_of(other), other.for_objects_of(self)
+        found = _without("on", wanted.rights, other.rights) + _without("by the", self.defaults, other.defaults)
+        found += _unlike("{} has another owner", wanted.owners, shared.owners)
+        found += _unlike("the comment on {} is another", wanted.comments, shared.comments)
+        found += _unlike("row-level security of {} is another", wanted.security, shared.security)
+        found += _unlike("the replica identity of {} is another", wanted.identities, shared.identities)
+        return (*found, *(f"{entry} is that of the version before" for entry in sorted(wanted.published, key=str)))
+
     def differences(self, other: Belongings) -> tuple[str, ...]:
         """Where ``other`` is not just like this, one phrase each; what only ``other`` has may be as it is."""
         shared = other.for_objects_of(self)
@@ -150,6 +163,14 @@ def _on(facts: Mapping[Target, Value], there: frozenset[tuple[str, str]]) -> dic
 
 def _renamed(facts: Mapping[Target, Value], schema: str) -> dict[Target, Value]:
     return {dataclasses.replace(target, schema=schema): value for target, value in facts.items()}
+
+
+def _without(link: str, wanted: Mapping[Any, frozenset[Right]], actual: Mapping[Any, frozenset[Right]]) -> list[str]:
+    return [
+        f"role {right.grantee or 'PUBLIC'} lacks {right.privilege} {link} {target}"
+        for target, held in wanted.items()
+        for right in sorted(held - actual.get(target, frozenset()), key=str)
+    ]
 
 
 def _unlike(form: str, wanted: Mapping[Any, object], actual: Mapping[Any, object], *, both: bool = False) -> list[str]:
