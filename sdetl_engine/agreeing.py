@@ -13,7 +13,7 @@ from sdetl_engine.profiling.facts import ColumnFacts, TableFacts
 from sdetl_engine.settings import Settings
 from sdetl_engine.sqlite.agreed import measure_dates, measure_decoded
 from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement, Form, NumberUnit
-from sdetl_engine.values.missing import markers_for
+from sdetl_engine.values.missing import markers_for, matches
 from sdetl_engine.values.schema import Schema, Table
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 
@@ -84,6 +84,7 @@ class _Measuring:
         return Agreement(
             NumberUnit(units[-1]) if units else None,
             int(years[-1]) if years else None,
+            rolls=matches(clean.roll_over, self.table.name, facts.column) and _is_rest_unread(facts),
             form=_FORMS.get(kind, "instant"),
         )
 
@@ -113,6 +114,11 @@ class _Measuring:
                     f"clean.{setting}: {name} {why}",
                     next_step="take it out of the setting; a view can compute the date in PostgreSQL",
                 )
+
+
+def _is_rest_unread(facts: ColumnFacts) -> bool:
+    """True for a column of dates with some that are none."""
+    return facts.dates is not None and facts.dates.unreadable > 0
 
 
 def _has_times(facts: ColumnFacts) -> bool:

@@ -72,6 +72,8 @@ def _apply(settings: Settings, decision: Decision) -> Settings:
             return _append(settings, "clean", "two_digit_years", f"{column}={decision.argument}")
         case Choice.NAME_ZONE:
             return _append(settings, "clean", "time_zones", f"{column}={decision.argument}")
+        case Choice.ROLL_OVER:
+            return _append(settings, "clean", "roll_over", column)
         case Choice.DECODE:
             return _append(settings, "clean", "decode", f"{column}={decision.argument}")
         case Choice.KEEP_BYTES:

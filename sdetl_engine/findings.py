@@ -42,6 +42,7 @@ class Choice(enum.StrEnum):
     READ_NUMBERS = "read-numbers"
     READ_YEARS = "read-years"
     NAME_ZONE = "name-zone"
+    ROLL_OVER = "roll-over"
     DECODE = "decode"
     KEEP_BYTES = "keep-bytes"
     SET_TYPE = "set-type"

@@ -138,8 +138,8 @@ _DATES = (
         _R,
         "values of a date column are no dates",
         "What no accepted format reads goes to the quarantine.",
-        "Declare a mark as missing, load the column as text, or agree to the quarantine.",
-        _TYPED,
+        "Declare a mark as missing, load the column as text, or agree to the quarantine; clean.roll_over reads 24:00.",
+        (*_TYPED, Choice.ROLL_OVER),
         example="2024-02-30",
     ),
     Rule(

@@ -135,6 +135,9 @@ class CleanSettings(_Group):
     """``TABLE.COLUMN=YEAR``: two digits stand for the year in the hundred years that begin with YEAR."""
     time_zones: tuple[str, ...] = ()
     """``TABLE.COLUMN=ZONE`` (``*`` allowed): times without an offset are those of the clocks there (Europe/Berlin)."""
+    roll_over: tuple[str, ...] = ()
+    """``table.column`` (``*`` allowed) in whose dates 24:00 is the midnight that follows, and second 60 the second that
+    follows.  Otherwise neither exists."""
     decode: tuple[str, ...] = ()
     """``TABLE.COLUMN=RULE``: how texts with a NUL or with bytes that are not UTF-8 become text: an encoding (cp1252),
     ``escape`` or ``strip-nul``.  Without a rule they go to the quarantine; ``load.types`` can keep the bytes."""

@@ -85,7 +85,7 @@ AGREED = st.sampled_from(
         (),
         (),
         ('clean.decode=["*=cp1252", "*=strip-nul"]',),
-        ('clean.decode=["*=escape"]', 'clean.time_zones=["*=America/New_York"]'),
+        ('clean.decode=["*=escape"]', 'clean.time_zones=["*=America/New_York"]', 'clean.roll_over=["*"]'),
         ('clean.numbers_as_dates=["*=seconds"]', 'clean.null_markers=["*=1970-01-01 00:00:00", "*=?"]'),
         ('clean.numbers_as_dates=["*=julian-days"]', 'clean.time_zones=["*=Asia/Kolkata"]', 'clean.day_first=["*"]'),
         ('clean.two_digit_years=["*=1970"]', 'clean.month_first=["*"]', 'clean.empty_to_null=["*"]'),

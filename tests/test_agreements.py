@@ -43,6 +43,8 @@ UPDATE visits SET body = CAST(x'636166e9' AS TEXT) WHERE id = 9;
 UPDATE visits SET body = 'a' || char(0) || 'b' WHERE id = 10;
 UPDATE visits SET note = CAST(x'6100e9' AS TEXT) WHERE id = 11;
 UPDATE visits SET bytes = CAST(x'ff00fe' AS TEXT) WHERE id = 12;
+UPDATE visits SET local = '2024-12-31 24:00:00' WHERE id = 14;
+UPDATE visits SET local = '2016-12-31 23:59:60' WHERE id = 15;
 UPDATE visits SET aside = CAST(x'ff00fe' AS TEXT) WHERE id = 13;
 """
 UNITS = (
@@ -57,6 +59,7 @@ AGREED = (
     'clean.two_digit_years=["visits.short=1970", "visits.day=1950"]',
     'clean.day_first=["visits.short"]',
     'clean.time_zones=["*=Europe/Berlin"]',
+    'clean.roll_over=["visits.local"]',
     'clean.decode=["visits.body=cp1252", "visits.body=strip-nul", "visits.note=escape"]',
     "load.types.visits.bytes=bytea",
     "load.types.visits.stamp=timestamp",
@@ -105,6 +108,8 @@ def test_what_is_agreed_arrives_and_the_ledger_accounts_for_it(database: str, tm
         (6, "local"): _utc("2024-03-31 01:30"),
         (7, "local"): _utc("2024-10-27 01:30"),
         (8, "local"): _utc("2024-07-01 10:00"),
+        (14, "local"): _utc("2024-12-31 23:00"),
+        (15, "local"): _utc("2016-12-31 23:00"),
         (9, "body"): "café",
         (10, "body"): "ab",
         (11, "note"): "a\\x00\\xe9",

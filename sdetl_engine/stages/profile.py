@@ -136,6 +136,7 @@ def _refuse_unknown_columns(schema: Schema, settings: Settings) -> None:
         "clean.empty_to_null": settings.clean.empty_to_null,
         "clean.day_first": settings.clean.day_first,
         "clean.month_first": settings.clean.month_first,
+        "clean.roll_over": settings.clean.roll_over,
         "source.exclude_columns": settings.source.exclude_columns,
         "load.types": tuple(settings.load.types),
     }

@@ -11,6 +11,7 @@ import enum
 import functools
 import re
 import zoneinfo
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
@@ -40,6 +41,8 @@ class Agreement:
     """``numbers``: what numbers count.  ``century``: the first of the hundred years that two digits stand for.
     ``zone``: the IANA name of the zone in which times without an offset were written.
 
+    ``rolls``: 24:00 is the midnight that follows, and second 60 the second that follows.
+
     ``form``: what a date that was a number is written as: an instant with its offset, the time of a clock that shows
     UTC, or the day (which then must begin at midnight).
     """
@@ -47,26 +50,30 @@ class Agreement:
     numbers: NumberUnit | None = None
     century: int | None = None
     zone: str | None = None
+    rolls: bool = False
     form: Form = "instant"
 
     def __bool__(self) -> bool:
         """True when anything was agreed."""
-        return self.numbers is not None or self.century is not None or self.zone is not None
+        return self.numbers is not None or self.century is not None or self.zone is not None or self.rolls
 
     @property
     def code(self) -> str:
         """The agreement as one text, for :meth:`parse`."""
-        return f"{self.numbers or ''}|{self.century or ''}|{self.zone or ''}|{self.form}"
+        return (
+            f"{self.numbers or ''}|{self.century or ''}|{self.zone or ''}|{'rolls' if self.rolls else ''}|{self.form}"
+        )
 
     @classmethod
     @functools.lru_cache(maxsize=256)
     def parse(cls, code: str) -> Agreement:
         """The agreement of that :attr:`code`."""
-        numbers, century, zone, form = code.split("|")
+        numbers, century, zone, rolls, form = code.split("|")
         return cls(
             NumberUnit(numbers) if numbers else None,
             int(century) if century else None,
             zone or None,
+            bool(rolls),
             "day" if form == "day" else "clock" if form == "clock" else "instant",
         )
 
@@ -85,9 +92,15 @@ class Agreement:
             return None if self.numbers is None else _of_number(Decimal(repr(value)), self.numbers, self.form)
         if self.numbers is not None and _PLAIN_NUMBER.fullmatch(value):
             return _of_number(Decimal(value), self.numbers, self.form)
-        reading = read_date(value, day_first)
+        reading = self._of_text(value, day_first)
+        return (
+            _rolled(value, lambda text: self._of_text(text, day_first)) if reading is None and self.rolls else reading
+        )
+
+    def _of_text(self, text: str, day_first: bool | None) -> DateReading | None:
+        reading = read_date(text, day_first)
         if reading is None and self.century is not None:
-            return _of_two_digits(value, self.century, day_first)
+            return _of_two_digits(text, self.century, day_first)
         return reading
 
     def iso(self, value: str | float, day_first: bool | None) -> str | None:
@@ -204,6 +217,30 @@ def _of_two_digits(text: str, century: int, day_first: bool | None) -> DateReadi
             reading = read_date(f"{match[1]}{year:04d}{text[match.end() :]}", day_first)
             if reading is not None:
                 return dataclasses.replace(reading, shape=reading.shape.replace("YYYY", "YY"))
+    return None
+
+
+# Times past the end of a day or minute
+
+_MIDNIGHT = re.compile(r"(?<![0-9:])24(:00(?::00(?:[.,]0{1,12})?)?)(?![0-9:])")
+_LEAP_SECOND = re.compile(r"(?<=[0-9]:[0-9]{2}:)60(?![0-9:])")
+
+
+def _rolled(text: str, read: Callable[[str], DateReading | None]) -> DateReading | None:
+    """24:00 as the midnight that follows, and second 60 as the second that follows."""
+    for pattern, instead, further in (
+        (_MIDNIGHT, r"00\1", timedelta(days=1)),
+        (_LEAP_SECOND, "59", timedelta(seconds=1)),
+    ):
+        known, count = pattern.subn(instead, text, count=1)
+        reading = read(known) if count and len(text) <= MAX_LENGTH else None
+        if reading is not None:
+            try:
+                moment = _clock(reading) + further
+            except OverflowError:
+                return None
+            shown = _reading_of(moment, f"{reading.shape} rolled", offset=reading.offset_minutes)
+            return dataclasses.replace(shown, order=reading.order)
     return None
 
 

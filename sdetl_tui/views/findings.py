@@ -129,6 +129,7 @@ CHOICE_WORDS: dict[Choice, str] = {
     Choice.READ_NUMBERS: "its numbers are dates, in this unit",
     Choice.READ_YEARS: "its years of two digits begin with this year",
     Choice.NAME_ZONE: "its times are those of this zone (Europe/Berlin)",
+    Choice.ROLL_OVER: "read 24:00 and second 60 as what follows them",
     Choice.DECODE: "decode them by this rule (cp1252, escape, strip-nul)",
     Choice.KEEP_BYTES: "keep the column's bytes as they are (bytea)",
     Choice.SET_TYPE: "load it as another type",

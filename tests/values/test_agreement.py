@@ -42,7 +42,7 @@ def test_a_number_is_the_date_that_it_was_agreed_to_be(unit: str, number: str | 
     ],
 )
 def test_a_number_may_become_a_clock_time_or_a_day(form: str, number: int, date: str | None) -> None:
-    assert Agreement.parse(f"seconds|||{form}").iso(number, None) == date
+    assert Agreement.parse(f"seconds||||{form}").iso(number, None) == date
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,28 @@ def test_a_clock_time_is_an_instant_of_the_zone_that_was_named(clock: str, insta
     assert BERLIN.iso(instant, True) == instant
 
 
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2024-02-28 24:00:00", "2024-02-29 00:00:00"),
+        ("31/12/2024 24:00", "2025-01-01 00:00:00"),
+        ("2024-12-31T24:00:00Z", "2025-01-01 00:00:00+00:00"),
+        ("2016-12-31 23:59:60", "2017-01-01 00:00:00"),
+        ("2016-12-31T23:59:60.5Z", "2017-01-01 00:00:00.500000+00:00"),
+        ("2024-12-31 24:01:00", None),
+        ("2024-12-31 23:59:61", None),
+        ("9999-12-31 24:00:00", None),
+        ("2024-02-30 24:00", None),
+        ("2024-12-31 09:05:00", "2024-12-31 09:05:00"),
+    ],
+)
+def test_what_is_past_the_end_of_a_day_or_minute_rolls_over_where_that_was_agreed(text: str, date: str | None) -> None:
+    assert Agreement(rolls=True).iso(text, True) == date
+    assert NOTHING_AGREED.iso(text, True) == (date if date == text else None)
+
+
 def test_an_agreement_survives_its_code() -> None:
-    agreed = Agreement(NumberUnit.JULIAN_DAYS, 1970, "America/Argentina/Ushuaia", "clock")
+    agreed = Agreement(NumberUnit.JULIAN_DAYS, 1970, "America/Argentina/Ushuaia", True, "clock")
     assert Agreement.parse(agreed.code) == agreed
     assert not NOTHING_AGREED
     assert Agreement.parse(NOTHING_AGREED.code) == NOTHING_AGREED

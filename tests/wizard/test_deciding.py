@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from textual.widgets import Static
 
-from sdetl_engine import Evidence, Finding, Severity, Stage, Status
+from sdetl_engine import RULES, Choice, Evidence, Finding, Severity, Stage, Status
 from sdetl_tui.app import Form
 from sdetl_tui.wizard import Place
 from tests.wizard.conftest import Seat, Seated
@@ -84,6 +84,38 @@ async def test_a_decision_needs_a_reason(seat: Seat) -> None:
         assert "a decision needs a reason" in operator.words
         await operator.press("escape")
         assert operator.replay.deployment.made == []
+
+
+async def test_what_may_be_agreed_is_decided_though_nothing_asks_for_it(seat: Seat) -> None:
+    rule = RULES["DATE-NUMBERS"]
+    proposed = Finding(
+        *(rule.code, rule.severity, "all 9 numbers of visits.ms could be dates in milliseconds", "say so"),
+        table="visits",
+        column="ms",
+        choices=rule.choices,
+        suggestion="milliseconds",
+    )
+
+    def with_numbers(replay: Replay) -> None:
+        for stage in Stage:
+            found = (proposed,) if stage is Stage.PROFILE else ()
+            replay.put(dataclasses.replace(replay.record(stage), findings=found))
+
+    async with seat(Stage.SCORE, prepare=with_numbers) as operator:
+        await operator.press("f", "enter")
+        assert "its numbers are dates, in this unit" in operator.words
+        await operator.press("enter")
+        await operator.type("the vendor says so")
+        await operator.press("shift+tab")
+        await operator.type("days")
+        await operator.press("enter", "enter", "enter")
+        assert "numbers count no 'days'" in operator.words
+        assert operator.replay.deployment.made == []
+        await operator.press("shift+tab", "shift+tab", "shift+tab")
+        await operator.type("milliseconds")
+        await operator.press("enter", "enter", "enter")
+        (decision,) = operator.replay.deployment.made
+        assert (decision.choice, decision.column, decision.argument) == (Choice.READ_NUMBERS, "ms", "milliseconds")
 
 
 async def test_a_halt_cannot_be_agreed_to(seat: Seat) -> None:
