@@ -29,7 +29,9 @@ TRUTH_PAIRS = ("true false", "t f", "yes no", "y n", "0 1")
 
 _PAIR_OF = {word: pair for pair in TRUTH_PAIRS for word in pair.split()}
 _MARKS = frozenset(WELL_KNOWN_MARKS)
-_BLANK = " \t\r\n"
+# Both begin with the separator, of which there are fewer than blanks.
+_BEGINS_BLANK = re.compile("\x1f(?=[ \\t\\r\\n])")
+_ENDS_BLANK = re.compile("\x1f(?<=[ \\t\\r\\n]\x1f)")
 _CONTROL_BYTES = bytes(c for c in range(32) if c not in b"\t\n\r\x1f") + b"\x7f"
 _NO_CONTROL_BYTES = bytes(c for c in range(256) if c not in _CONTROL_BYTES)
 _C1_BYTES = re.compile(rb"\xc2[\x80-\x9f]")
@@ -164,7 +166,7 @@ class TextTally:
         wrapped = f"{SEPARATOR}{text}{SEPARATOR}"
         count = text.count(SEPARATOR) + 1
         is_ascii = joined.isascii()
-        has_space = any(b in text and (f"{SEPARATOR}{b}" in wrapped or f"{b}{SEPARATOR}" in wrapped) for b in _BLANK)
+        has_space = _BEGINS_BLANK.search(wrapped) is not None or _ENDS_BLANK.search(wrapped) is not None
         values: Sequence[str] = ()
         if has_space or shortest is None or longest is None or not is_ascii:
             values = text.split(SEPARATOR)
