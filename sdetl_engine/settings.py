@@ -335,6 +335,8 @@ class PruneSettings(_Group):
     """Complete backups, the newest."""
     version_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Retired versions that were loaded less than so many days ago stay, too."""
+    late_writes_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    """Exports of late writes that are younger stay: once their version is gone they are all that is left of those rows."""
 
 
 class DrillSettings(_Group):

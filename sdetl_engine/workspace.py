@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "postgres"
 
     @property
+    def late_writes(self) -> Path:
+        """What was written to versions before they were rolled back, one folder per export."""
+        return self.root / "late_writes"
+
+    @property
     def by_hand(self) -> Path:
         """The SQL of rollbacks that are made by hand."""
         return self.root / "by_hand"

@@ -268,7 +268,8 @@ def prune(
     yes: YesOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Remove old backups and versions; never the live one, the newest good ones, or what a run or a rollback needs.
+    """Remove old versions, backups, cleaned copies and exports; never the live one, the newest good ones, or what a run or
+    a rollback needs.
 
     Says first what would go and what stays, and why.  Without a terminal and without --yes: that is all it does.
     """

@@ -169,7 +169,7 @@ def prune_command(
         asks = bool(planned.going) and not yes and sys.stdin.isatty() and not as_json
         if asks:
             show_recovery.to_prune(planned)
-            show.agree(f"remove {len(planned.going)} backups and versions for good", yes=False)
+            show.agree(f"remove these {len(planned.going)} for good", yes=False)
         if yes or asks:
             planned = engine.carry_out_prune(space, session, settings, planned, keep)
     show_recovery.pruned(planned, done=yes or asks, as_json=as_json)

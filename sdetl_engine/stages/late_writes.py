@@ -31,7 +31,6 @@ from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings, load_settings
 from sdetl_engine.workspace import Workspace
 
-FOLDER = "late_writes"
 _BY_CONTENT = "with the cleaned copy of the run that loaded it, row by row"
 _BY_TRANSACTION = "by the transactions that wrote the rows; the cleaned copy of the run that loaded it is not here"
 
@@ -183,7 +182,7 @@ def _export(
     reporter: Reporter,
 ) -> LateWrites:
     now = datetime.now(UTC)
-    folder = workspace.prepare().root / FOLDER / f"{now:%Y%m%d_%H%M%S_%f}"
+    folder = workspace.prepare().late_writes / f"{now:%Y%m%d_%H%M%S_%f}"
     heading = f"Written to {result.version} since it was loaded, as of {now:%Y-%m-%d %H:%M:%S} UTC"
     unmade = {table.table for table in result.tables if table.note is not None}
     with LateExport(folder, heading) as files:

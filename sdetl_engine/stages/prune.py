@@ -1,4 +1,4 @@
-"""Prune: old backups and versions go; never what is live, newest and good, or needed by a run or a rollback.
+"""Prune: old backups, versions, cleaned copies and exports go; never what is live, newest and good, or needed by a run or a rollback.
 
 What would go is planned first and looked at again, under the lock of the serving schema, right before it goes: only
 what stands in the plan and may still go is removed.  Everything that stays has its reason told.
@@ -13,14 +13,17 @@ from typing import Any
 
 import psycopg
 
+from sdetl_engine import leftovers
 from sdetl_engine.backups import complete_backups, judge_backups, remove_backups
 from sdetl_engine.errors import TargetError
+from sdetl_engine.leftovers import Leftover
 from sdetl_engine.needed import runs_in_need
 from sdetl_engine.postgres import build, quarantine, registry
 from sdetl_engine.postgres.carry import dependents
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.locks import run_lock
 from sdetl_engine.postgres.registry import Version, VersionStatus
+from sdetl_engine.postgres.search_paths import roles_led_to
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace
@@ -30,10 +33,11 @@ _LOCK_TIMEOUT = "5s"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PruneItem:
-    """A backup (``name`` is its run's id) or a version; ``bytes`` it takes, and why it goes or stays."""
+    """A backup or a cleaned copy (``name`` is its run's id), a version, or an export of late writes (its folder's name);
+    ``bytes`` it takes, and why it goes or stays."""
 
     kind: str
-    """``backup`` or ``version``."""
+    """``backup``, ``version``, ``cleaned copy`` or ``late writes``."""
     name: str
     bytes: int
     why: str
@@ -67,14 +71,16 @@ def plan_prune(
 ) -> Prunable:
     """What would be removed.  ``keep``: retired versions that stay, else ``prune.keep_versions``.
 
-    Without a session only backups are looked at.  Raises TargetError, LockHeld.
+    Without a session only what is in the workspace is looked at.  Raises TargetError, LockHeld.
     """
     going: list[PruneItem] = []
     staying: list[PruneItem] = []
     versions: list[Version] = []
+    everywhere: list[Version] = []
     if session is not None:
         with session.connect() as connection:
-            versions = _known(connection, settings)
+            everywhere = registry.all_versions(connection) if registry.exists(connection) else []
+            versions = [version for version in everywhere if version.serving_schema == settings.serving_schema]
             for version, status_why, stays in _judged(connection, workspace, versions, settings, keep):
                 item = PruneItem("version", version.version, _size(connection, version.version), stays or status_why)
                 (staying if stays else going).append(item)
@@ -87,6 +93,12 @@ def plan_prune(
         why = judged.stays or f"it is of {judged.backup.created:%Y-%m-%d}"
         item = PruneItem("backup", judged.backup.run_id, judged.backup.bytes, why)
         (staying if judged.stays else going).append(item)
+    gone = {item.name for item in going if item.kind == "version"}
+    left = [version for version in everywhere if version.version not in gone]
+    for leftover in _leftovers(workspace, session, settings, left):
+        why = leftover.stays or f"it is of {leftover.made:%Y-%m-%d}"
+        item = PruneItem(leftover.kind, leftover.name, leftover.bytes, why)
+        (staying if leftover.stays else going).append(item)
     return Prunable(tuple(going), tuple(staying))
 
 
@@ -102,14 +114,16 @@ def carry_out_prune(
     Raises LockHeld while a run works on the target, TargetError when PostgreSQL refuses: what went before is gone.
     """
     if session is None:
-        return _remove(workspace, None, planned, plan_prune(workspace, None, settings, keep))
+        return _remove(workspace, None, settings, planned, plan_prune(workspace, None, settings, keep))
     with session.connect() as lock:
         lock.autocommit = True
         with run_lock(lock, settings.serving_schema):
-            return _remove(workspace, session, planned, plan_prune(workspace, session, settings, keep))
+            return _remove(workspace, session, settings, planned, plan_prune(workspace, session, settings, keep))
 
 
-def _remove(workspace: Workspace, session: TargetSession | None, planned: Prunable, now: Prunable) -> Prunable:
+def _remove(
+    workspace: Workspace, session: TargetSession | None, settings: Settings, planned: Prunable, now: Prunable
+) -> Prunable:
     wanted = {(item.kind, item.name) for item in planned.going}
     going = [item for item in now.going if (item.kind, item.name) in wanted]
     staying = [item for item in now.staying if (item.kind, item.name) in wanted]
@@ -119,11 +133,18 @@ def _remove(workspace: Workspace, session: TargetSession | None, planned: Prunab
                 _drop(session, item.name)
     gone = {item.name for item in going if item.kind == "backup"}
     remove_backups(workspace, [backup for backup in complete_backups(workspace) if backup.run_id in gone])
+    listed = {(item.kind, item.name) for item in going}
+    leftovers.remove(one for one in _leftovers(workspace, session, settings, []) if (one.kind, one.name) in listed)
     return Prunable(tuple(going), tuple(staying))
 
 
-def _known(connection: psycopg.Connection[Any], settings: Settings) -> list[Version]:
-    return registry.all_versions(connection, settings.serving_schema) if registry.exists(connection) else []
+def _leftovers(
+    workspace: Workspace, session: TargetSession | None, settings: Settings, versions: list[Version]
+) -> list[Leftover]:
+    """Cleaned copies and exports.  ``versions``: those that stay in the target, of whatever serving schema."""
+    target = session.spoken if session is not None else None
+    copies = leftovers.cleaned_copies(workspace, settings.backup.retention_days, target=target, versions=versions)
+    return [*copies, *leftovers.exports(workspace, settings.prune.late_writes_days)]
 
 
 def _judged(
@@ -178,6 +199,9 @@ def _why_foreign(connection: psycopg.Connection[Any], version: Version) -> str |
     # What was cut off while it was loading may not bear the mark yet; its name was free when it was registered.
     if version.status != VersionStatus.LOADING and not build.is_ours(connection, version.version):
         return "sdetl did not make it"
+    led = roles_led_to(connection, version.version)
+    if led:
+        return f"the search_path of role {led[0]} leads to it"
     bound = dependents(connection, version.version)
     return f"{bound[0].kind} {bound[0].name} depends on it" if bound else None
 

@@ -25,6 +25,7 @@ from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.locks import run_lock
 from sdetl_engine.postgres.registry import VersionStatus
 from tests.migrating import schemas_of
+from tests.postgres.versions import desk
 from tests.test_cli import sdetl
 
 STATUS = {
@@ -251,3 +252,100 @@ def test_prune_on_the_command_line_is_a_dry_run_until_it_is_agreed_to(database: 
     document = json.loads(done.stdout)
     assert (document["done"], document["versions"]) == (True, ["r2", "r1"])
     assert schemas_of(database) == {"sdetl", "servicedesk", "r3"}
+
+
+def have_cleaned(workspace: Workspace, run_id: str) -> Path:
+    path = workspace.runs / run_id / "clean.db"
+    path.write_bytes(b"cleaned")
+    return path
+
+
+def loaded_from(database: str, version: str, run_id: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE sdetl.versions SET run_id = %s WHERE version = %s", [run_id, version])
+
+
+def why(planned: Prunable) -> dict[tuple[str, str], str]:
+    return {(item.kind, item.name): item.why for item in planned.staying}
+
+
+def test_cleaned_copies_go_with_the_versions_that_were_loaded_from_them(database: str, space: Workspace) -> None:
+    have_versions(database, "r1", "r2", "r3", live="v5", previous="r3")
+    runs = {name: have_run(space, days) for name, days in (("r1", 400), ("r3", 200), ("v5", 100), ("new", 50))}
+    copies = {name: have_cleaned(space, run_id) for name, run_id in runs.items()}
+    ledger = space.runs / runs["r1"] / "ledger.db"
+    ledger.write_bytes(b"ledger")
+    with open_session(space, database, load_settings()) as session:
+        for run_id in runs.values():
+            journal = space.runs / run_id / "journal.jsonl"
+            journal.unlink()
+            noted = Journal(journal)
+            noted.write("run_started", target=session.spoken, source="x.db")
+            noted.write("run_ended", outcome="live")
+    for name in ("r1", "r3", "v5"):
+        loaded_from(database, name, runs[name])
+    settings = load_settings()
+    with open_session(space, database, settings) as session:
+        planned = plan_prune(space, session, settings, 1)
+        kept = why(planned)
+        assert "version v5 was loaded from it" in kept["cleaned copy", runs["v5"]]
+        assert "version r3 was loaded from it" in kept["cleaned copy", runs["r3"]]
+        assert "the next drill uses it" in kept["cleaned copy", runs["new"]]
+        carry_out_prune(space, session, settings, planned, 1)
+    assert {name for name, path in copies.items() if path.exists()} == {"r3", "v5", "new"}
+    assert ledger.exists()
+
+
+def test_a_cleaned_copy_that_a_run_or_another_target_needs_stays(database: str, space: Workspace) -> None:
+    open_run, elsewhere, newest = have_run(space, 90, outcome="halted"), have_run(space, 95), have_run(space, 40)
+    for run_id in (open_run, elsewhere, newest):
+        have_cleaned(space, run_id)
+    (space.runs / newest / "journal.jsonl").unlink()
+    settings = load_settings()
+    with open_session(space, database, settings) as session:
+        kept = why(plan_prune(space, session, settings))
+    assert "can be resumed" in kept["cleaned copy", open_run]
+    assert "about another target: a target" in kept["cleaned copy", elsewhere]
+    kept = why(plan_prune(space, None, settings))
+    assert "with --target only" in kept["cleaned copy", elsewhere]
+
+
+def test_a_link_in_place_of_a_cleaned_copy_is_left_alone(space: Workspace, tmp_path: Path) -> None:
+    old, newest = have_run(space, 90), have_run(space, 40)
+    have_cleaned(space, newest)
+    treasure = tmp_path / "treasure"
+    treasure.write_text("mine")
+    (space.runs / old / "clean.db").symlink_to(treasure)
+    assert not [item for item in prune(space, None).going if item.kind == "cleaned copy"]
+    assert treasure.exists()
+
+
+def test_exports_of_late_writes_go_after_a_year_and_foreign_files_stay(space: Workspace) -> None:
+    now = datetime.now(UTC)
+    old, other, young = (
+        space.late_writes / f"{now - timedelta(days=days):%Y%m%d_%H%M%S_%f}" for days in (500, 400, 100)
+    )
+    for folder in (old, other, young, space.late_writes / "mine"):
+        folder.mkdir(parents=True)
+        (folder / "writes.sql").write_text("INSERT")
+        (folder / "01_tickets.csv").write_text("id")
+    (other / "notes.txt").write_text("mine")
+    done = prune(space, None)
+    assert {item.name for item in done.going} == {old.name, other.name}
+    assert not old.exists()
+    assert [p.name for p in other.iterdir()] == ["notes.txt"]
+    assert (young / "writes.sql").exists()
+    assert (space.late_writes / "mine" / "writes.sql").exists()
+    assert prune(space, None).going == ()
+
+
+def test_a_version_that_a_role_is_led_to_stays(database: str, space: Workspace) -> None:
+    have_versions(database, "r1", "r2", "r3", live="v5", previous="r3")
+    with desk(database) as it:
+        role = it.role("led")
+        it.run(f"ALTER ROLE {role} SET search_path = r1, public")
+        settings = load_settings()
+        with open_session(space, database, settings) as session:
+            planned = plan_prune(space, session, settings, 1)
+    assert planned.versions == ("r2",)
+    assert why(planned)["version", "r1"] == f"the search_path of role {role} leads to it"
