@@ -75,6 +75,7 @@ from .restored import RestoredVersion, RestoreResult, VerifiedBackup
 from .rules import RULES, Rule
 from .runner import Runner
 from .settings import Settings, dump_plan, load_settings, setting_keys
+from .showing import EvidencePage, can_show_rows, finding_rows
 from .sqlite.differences import (
     Difference,
     DifferenceKind,
@@ -123,6 +124,7 @@ __all__ = [
     "EnvironmentFailed",
     "Event",
     "Evidence",
+    "EvidencePage",
     "ExitCode",
     "Fault",
     "Finding",
@@ -197,6 +199,7 @@ __all__ = [
     "WaitsForHand",
     "Workspace",
     "argument_fault",
+    "can_show_rows",
     "carry_out_prune",
     "changed_cells",
     "checklist_lines",
@@ -212,6 +215,7 @@ __all__ = [
     "effective",
     "export_differences",
     "find_backup",
+    "finding_rows",
     "gate_of",
     "grafana_token_of",
     "hand_over",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.screen import Screen
 
 import sdetl_engine as engine
@@ -103,6 +104,7 @@ class SdetlApp(App[int]):
         self._was_running = False
         self._followed: Stage | None = None
         self._ending: ExitCode | None = None
+        self._has_left = False
         self.set_class(session.terminal.ascii, "ascii")
         use_ascii(only=session.terminal.ascii)
         for theme in themes():
@@ -177,15 +179,17 @@ class SdetlApp(App[int]):
     def _beat(self) -> None:
         pulse = self.bridge.poll()
         now = pulse.situation
-        self._follow(now.running_stage)
+        if self._ending is not None and not self.bridge.is_running:
+            self._end(int(self._ending))
+            return
+        if self._ending is None:
+            self._follow(now.running_stage)
         screen = self.place_screen
         if screen is not None and screen.is_attached:
             screen.beat(pulse)
         if self._was_running and not now.running:
             self._work_ended()
         self._was_running = now.running
-        if self._ending is not None and not self.bridge.is_running:
-            self._end(int(self._ending))
 
     def _follow(self, running: Stage | None) -> None:
         """While stages run one after another, the screen goes along, unless the operator is elsewhere."""
@@ -295,7 +299,7 @@ class SdetlApp(App[int]):
             finished = sum(r.status in (Status.PASSED, Status.SKIPPED) for r in now.records)
             self.go(home(now))
             if self.place_screen is not None:
-                self.call_after_refresh(self._say, f"taken up: {finished} stages are finished and stand as they were")
+                self.call_after_refresh(self._say, f"taken up: {finished} stages are finished and stand")
 
         self.bridge.start_job("taking up the run", lambda: self.bridge.open_run(run_id), done)
 
@@ -592,12 +596,15 @@ class SdetlApp(App[int]):
 
         Textual has no public place for this, and its own way prints a traceback over the terminal.
         """
+        if self._has_left and isinstance(error, NoMatches):
+            return  # a screen that was just being put up stays empty
         if self.defect is None:
             self.defect = error
             self.bridge.stop()
             self._end(int(ExitCode.DEFECT))
 
     def _end(self, code: int) -> None:
+        self._has_left = True
         self.last_words = self._last_words()
         self.exit(code, return_code=code)
 

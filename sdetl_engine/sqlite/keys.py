@@ -60,6 +60,22 @@ def check_relation(connection: sqlite3.Connection, relation: Relation) -> KeyFac
     )
 
 
+def is_orphan_sql(alias: str, columns: Sequence[str], parent: str | None, parent_columns: Sequence[str]) -> str:
+    """A condition on a row of that alias: it points at a parent that is not there.  Counts what `check_relation` counts.
+
+    ``parent`` is None for a table that does not exist.
+    """
+    pointing = [f"{alias}.{quote(column)}" for column in columns]
+    points = " AND ".join(f"{column} IS NOT NULL" for column in pointing)
+    if parent is None:
+        return points
+    keys = [quote(column) for column in parent_columns]
+    there = f"SELECT {', '.join(map(_canonical, keys))} FROM {quote(parent)} WHERE " + " AND ".join(
+        f"{column} IS NOT NULL" for column in keys
+    )
+    return f"{points} AND ({', '.join(map(_canonical, pointing))}) NOT IN ({there})"
+
+
 def relation_overlap(connection: sqlite3.Connection, child: str, column: str, parent: str, key: str) -> float:
     """Share (0..1) of a few hundred values of ``child.column``, from all over the table, that are in ``parent.key``."""
     with lenient_texts(connection):

@@ -7,8 +7,10 @@ import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import RULES, Choice, Finding, Gate, Severity, Stage
 from sdetl_tui.blocks import SEVERITY_TONE, Column, Facts, Note, Row, Span, Table, Tone, line
+from sdetl_tui.views.evidence import EvidenceRows, evidence_rows
 from sdetl_tui.views.figures import Rows, count, said
 
 if TYPE_CHECKING:
@@ -97,13 +99,21 @@ def detail(look: Look, item: Item) -> tuple[Block, ...]:
     if rule.threshold:
         rows.append(("threshold", line(f"{rule.threshold} (setting)")))
     rows.append(("decision", decision_line(finding.decision) if finding.decision is not None else _waiting(finding)))
-    evidence = Table(
-        "evidence",
-        (Column("Row"), Column("Value")),
-        Rows(finding.evidence, lambda e: Row(e.key, (line(e.key), line(e.value)))),
-        title=f"Rows that show it ({count(len(finding.evidence))} of {count(finding.count)})",
-    )
-    return (Facts(tuple(rows)), *((evidence,) if finding.evidence else ()))
+    shown = evidence(look, finding)
+    return (Facts(tuple(rows)), *((shown,) if shown is not None else ()))
+
+
+def evidence(look: Look, finding: Finding) -> Table | None:
+    """The rows that show it: all of them, read page by page, where the rule can tell them; else those that were kept."""
+    columns = (Column("Row"), Column("Value"))
+    if finding.count > len(finding.evidence) and engine.can_show_rows(look.run, finding):
+        return Table(
+            *("evidence", columns, EvidenceRows(look.run, finding)), title=f"Rows that show it ({count(finding.count)})"
+        )
+    if not finding.evidence:
+        return None
+    title = f"Rows that show it ({count(len(finding.evidence))} of {count(finding.count)})"
+    return Table("evidence", columns, evidence_rows(finding.evidence, first=0), title=title)
 
 
 def where(finding: Finding) -> str:

@@ -128,7 +128,7 @@ def taken_up_to_the_end(source: Path, database: str, space: Path, stage: str) ->
         operator.press("enter")
         operator.sees(f"Take it up at {stage}")
         operator.press("enter")
-        operator.sees("taken up:", "stages are finished and stand as they were")
+        operator.sees("taken up:", "stages are finished and stand")
         go_on_to_cutover(operator)
         cut_over(operator)
         operator.press("enter")

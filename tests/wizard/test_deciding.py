@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from textual.widgets import Static
+from textual.widgets import DataTable, Static
 
 from sdetl_engine import RULES, Choice, Evidence, Finding, Severity, Stage, Status
 from sdetl_tui.app import Form
@@ -166,10 +166,16 @@ async def test_what_writes_much_is_confirmed_by_another_key(seat: Seat, stage: S
         assert operator.replay.started == [stage]
 
 
-async def test_ten_thousand_findings_are_shown_by_pages(seat: Seat) -> None:
+def many_findings(replay: Replay) -> None:
+    """Ten thousand findings of the profile; the 7,777th is a review among warnings."""
     many = tuple(
         Finding(
-            *("ORPHANS", Severity.WARNING, f"{n} rows point nowhere", "look"),
+            *(
+                "RELATION-ORPHANS",
+                Severity.REVIEW if n == 7777 else Severity.WARNING,
+                f"{n} rows point nowhere",
+                "look",
+            ),
             table=f"table_{n:05}",
             column="ref",
             count=n,
@@ -177,15 +183,82 @@ async def test_ten_thousand_findings_are_shown_by_pages(seat: Seat) -> None:
         )
         for n in range(10_000)
     )
+    replay.put(dataclasses.replace(replay.record(Stage.PROFILE), findings=many))
 
-    def crowded(replay: Replay) -> None:
-        replay.put(dataclasses.replace(replay.record(Stage.PROFILE), findings=many))
 
-    async with seat(Stage.SCORE, prepare=crowded) as operator:
+async def test_ten_thousand_findings_are_shown_by_pages(seat: Seat) -> None:
+    async with seat(Stage.SCORE, prepare=many_findings) as operator:
         await operator.press("f")
         assert pages(operator)[-1].startswith("rows 1 to 200 of")
         await operator.press("ctrl+end", "pagedown")
         assert pages(operator)[-1].startswith("rows 201 to 400 of")
+
+
+async def test_ten_thousand_findings_are_searched_filtered_and_sorted(seat: Seat) -> None:
+    async with seat(Stage.SCORE, prepare=many_findings) as operator:
+        await operator.press("f", "slash")
+        await operator.type("table_0777")
+        await operator.press("enter")
+        table = operator.app.screen.query("Rows").first(DataTable)
+        assert table.row_count == 10
+        assert "10 of 10," in operator.words
+        assert "table_07777" in operator.words
+        await operator.press("w")
+        table = operator.app.screen.query("Rows").first(DataTable)
+        assert table.row_count == 1
+        await operator.press("enter")
+        assert "7777 rows point nowhere" in operator.words
+        await operator.press("escape", "w", "w", "w", "slash")
+        await operator.press(*["backspace"] * len("table_0777"), "enter", "o")
+        table = operator.app.screen.query("Rows").first(DataTable)
+        assert table.row_count == 200
+        assert "table_09999" in str(table.get_row_at(0)[3])
+
+
+async def test_all_rows_behind_a_finding_are_turned_page_by_page(seat: Seat, recorded: Recorded) -> None:
+    found = [f for f in recorded.stages[Stage.PROFILE].findings if f.rule == "RELATION-ORPHANS"]
+    finding = max(found, key=lambda f: f.count)
+    assert finding.count > 400
+    assert len(finding.evidence) < 200
+
+    def alone(replay: Replay) -> None:
+        replay.put(dataclasses.replace(replay.record(Stage.PROFILE), findings=(finding,)))
+
+    async with seat(Stage.PROFILE, size=(120, 60), prepare=alone) as operator:
+        await operator.press("f", "slash")
+        await operator.type("ORPHANS")
+        await operator.press("enter", "enter")
+        assert f"Rows that show it ({finding.count:,})" in operator.words
+        table = operator.app.screen.query("Rows").first(DataTable)
+        table.focus()
+        first = [str(cell) for cell in table.get_row_at(0)]
+        await operator.press("ctrl+end", "pagedown")
+        assert pages(operator)[-1].startswith(f"rows 201 to 400 of {finding.count:,}")
+        await operator.press("ctrl+end", "pagedown")
+        assert pages(operator)[-1].startswith(f"rows 401 to {min(600, finding.count):,}")
+        await operator.press("pageup", "ctrl+home", "pageup", "ctrl+home")
+        assert pages(operator)[-1].startswith("rows 1 to 200 of")
+        assert [str(cell) for cell in table.get_row_at(0)] == first
+
+
+async def test_rows_without_a_name_of_their_own_are_shown(seat: Seat) -> None:
+    finding = Finding(
+        *("DRIFT-CATEGORY", Severity.REVIEW, "two values are new", "look"),
+        table="no such table",
+        column="state",
+        count=2,
+        evidence=(Evidence("", "Parked"), Evidence("", "On hold")),
+    )
+
+    def alone(replay: Replay) -> None:
+        replay.put(dataclasses.replace(replay.record(Stage.PROFILE), findings=(finding,)))
+
+    async with seat(Stage.PROFILE, size=(120, 40), prepare=alone) as operator:
+        await operator.press("f", "slash")
+        await operator.type("two values")
+        await operator.press("enter", "enter")
+        assert "Parked" in operator.shown
+        assert "On hold" in operator.shown
 
 
 async def test_the_ledger_is_turned_page_by_page(seat: Seat, recorded: Recorded) -> None:

@@ -1,0 +1,116 @@
+"""Every row behind a finding, page by page: as many as the finding counts, each once, the kept ones among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sdetl_engine import (
+    Deployment,
+    Evidence,
+    Finding,
+    Runner,
+    Stage,
+    Workspace,
+    can_show_rows,
+    finding_rows,
+    load_settings,
+    start_run,
+)
+from sdetl_engine.demo import build_source
+from tests.conftest import make_sqlite
+
+ASSIGNMENTS = ("health.start_free_bytes=0", "health.min_free_bytes=0", "profile.sample_rows=2000")
+# One column of each kind of trouble; every tenth row has it.
+_TROUBLE = """
+CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT);
+INSERT INTO parents VALUES (1, 'one'), (2, 'two'), (3, 'three');
+CREATE TABLE things (id INTEGER PRIMARY KEY, at TIMESTAMP, seen TIMESTAMP, amount INTEGER, words TEXT, named INTEGER,
+  parent INTEGER REFERENCES parents, closed TIMESTAMP);
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+INSERT INTO things SELECT i,
+  CASE i % 10 WHEN 0 THEN 'not yet' WHEN 1 THEN '' WHEN 2 THEN NULL ELSE printf('2025-01-%02d 10:00:00', 1 + i % 28) END,
+  CASE WHEN i % 2 THEN printf('%d/12/2024 9:%02d', 1 + i % 28, i % 60) ELSE printf('2024-12-%02d', 1 + i % 28) END,
+  CASE WHEN i % 50 = 0 THEN 'many' ELSE i END,
+  CASE WHEN i % 50 = 0 THEN CAST(x'6162ff' AS TEXT) ELSE 'word ' || i END,
+  CASE WHEN i % 4 THEN 'name ' || i ELSE i END,
+  CASE WHEN i % 10 = 0 THEN 77 ELSE 1 + i % 3 END,
+  CASE WHEN i % 200 = 0 THEN 'soon' WHEN i % 200 = 1 THEN 12345 ELSE printf('2025-02-%02d', 1 + i % 28) END
+  FROM n;
+"""
+
+
+def profiled(source: Path, space: Path, *assignments: str) -> Runner:
+    settings = load_settings(assignments=(*ASSIGNMENTS, *assignments))
+    runner = start_run(Workspace(space), source, None, settings)
+    with runner.deployment:
+        runner.run(Stage.PROFILE)
+    return runner
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    folder = tmp_path_factory.mktemp("troubled")
+    return profiled(make_sqlite(folder / "things.db", _TROUBLE), folder / "w")
+
+
+def all_rows(run: Deployment, finding: Finding, limit: int) -> Iterator[Evidence]:
+    after = None
+    while True:
+        page = finding_rows(run, finding, after=after, limit=limit)
+        yield from page.evidence
+        after = page.last
+        if after is None:
+            return
+
+
+def asked(runner: Runner) -> list[Finding]:
+    return [f for f in runner.findings if can_show_rows(runner.deployment, f)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "rows"),
+    [
+        ("BREAKER-COLUMNS", "at", 500),
+        ("TYPE-MISMATCH", "at", 500),
+        ("DATE-CORRUPT", "closed", 50),
+        ("DATE-TO-ISO", "seen", 2500),
+        ("TYPE-RESIDUE", "amount", 100),
+        ("TEXT-UNLOADABLE", "words", 100),
+        ("TYPE-MISMATCH", "named", 3750),
+        ("FK-ORPHANS", "parent", 500),
+    ],
+)
+def test_as_many_rows_are_shown_as_are_counted(troubled: Runner, rule: str, column: str, rows: int) -> None:
+    (finding,) = [f for f in troubled.findings if (f.rule, f.column) == (rule, column)]
+    assert can_show_rows(troubled.deployment, finding)
+    shown = list(all_rows(troubled.deployment, finding, limit=77))
+    assert len(shown) == len({e.key for e in shown}) == finding.count == rows
+    assert set(finding.evidence) <= set(shown)
+
+
+def test_the_demo_counts_what_it_shows(tmp_path: Path) -> None:
+    source = build_source(tmp_path / "demo.db", rows=3000, today=date(2025, 10, 19)).path
+    runner = profiled(source, tmp_path / "w")
+    findings = asked(runner)
+    assert {f.rule for f in findings} >= {"DATE-TO-ISO", "RELATION-ORPHANS"}
+    for finding in findings:
+        shown = list(all_rows(runner.deployment, finding, limit=500))
+        assert len(shown) == finding.count, (finding.rule, finding.table, finding.column)
+
+
+def test_a_declared_mark_is_not_among_them(tmp_path: Path) -> None:
+    source = make_sqlite(tmp_path / "things.db", _TROUBLE)
+    runner = profiled(source, tmp_path / "w", 'clean.null_markers=["things.amount=many"]')
+    assert not [f for f in runner.findings if (f.rule, f.column) == ("TYPE-RESIDUE", "amount")]
+    other = Finding("TYPE-RESIDUE", next(iter(runner.findings)).severity, "", "", table="things", column="amount")
+    assert finding_rows(runner.deployment, other).evidence == ()
+
+
+def test_what_is_no_rule_about_rows_shows_none(troubled: Runner) -> None:
+    whole = [f for f in troubled.findings if f.column is None]
+    assert not any(can_show_rows(troubled.deployment, f) for f in whole)
+    assert all(finding_rows(troubled.deployment, f).evidence == () for f in whole)
