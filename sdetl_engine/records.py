@@ -531,6 +531,7 @@ class CutoverResult:
             "lock_seconds": round(self.lock_seconds, 3),
             "attempts": self.attempts,
             "grants": self.grants,
+            **_named(led_roles=list(self.led_roles)),
             "rollback_command": self.rollback_command,
             **(self.grafana.summary if self.grafana is not None else {}),
         }

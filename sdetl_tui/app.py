@@ -380,7 +380,11 @@ class SdetlApp(App[int]):
                 Span(serving, Tone.STRONG),
                 ".",
             ),
-            line("One transaction; readers see the old version or the new one, whole."),
+            line(
+                "By hand: sdetl writes the SQL of both directions and changes nothing; run it, then come back."
+                if runner.deployment.settings.cutover.strategy == "manual"
+                else "One transaction; readers see the old version or the new one, whole."
+            ),
             line("The way back: R on any screen, or sdetl rollback." if has_before else "Nothing is live there yet."),
             *(line(Span(f"{f.rule}: ", Tone.NOTICE), f.message) for f in open_ones if f.rule != "CUTOVER-AGREEMENT"),
         ]

@@ -209,8 +209,14 @@ def _at_stage(stage: Stage, now: Situation) -> Action:
         return _at_gate(stage, now)
     label, guard = _WORK[stage]
     if record.status in (Status.FAILED, Status.CANCELLED):
-        label = f"Try {stage} again"
+        label = "Verify what was done by hand" if _waits_for_hand(now) else f"Try {stage} again"
     return Action(Deed.RUN, label, guard, _forbidden(now, stage), stage=stage)
+
+
+def _waits_for_hand(now: Situation) -> bool:
+    """True when the SQL of the switch is written, and somebody is to run it."""
+    error = now.outcome.error if now.outcome is not None else None
+    return error is not None and error.kind in ("manual", "manual-half")
 
 
 def _while_running(stage: Stage, now: Situation) -> Action:

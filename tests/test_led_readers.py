@@ -11,14 +11,20 @@ import pytest
 from sdetl_engine import (
     CutoverResult,
     ExitCode,
+    Fault,
     OutcomeKind,
     SilentReporter,
     Stage,
     UsageError,
     Workspace,
+    diff,
+    drill,
+    find_backup,
     late_writes,
     load_settings,
+    make_restored_live,
     open_session,
+    restore_beside,
     rollback,
 )
 from tests.migrating import TICKETS, Ended, dashboard, migrate, schemas_of
@@ -172,6 +178,33 @@ def test_pre_flight_refuses_a_role_that_is_not_there(it: Desk, sqlite_file: Make
     assert "search_path of role nobody_here" in ended.document["error"]["message"]
     assert "CREATE ROLE" in ended.document["error"]["next"]
     assert schemas_of(it.conninfo) == set()
+
+
+def test_backup_diff_restore_and_drill_find_the_version_under_its_own_name(
+    it: Desk, first: str, grafana: str, tmp_path: Path
+) -> None:
+    space = Workspace(tmp_path / "w")
+    ended = run(it, tmp_path / "source.db", tmp_path, *led(grafana))
+    second = ended.runner.deployment.version
+    settings = load_settings(assignments=("health.start_free_bytes=0", "health.min_free_bytes=0"))
+    found = find_backup(space, ended.runner.deployment.run_id)
+    assert found.manifest.dump is not None
+    assert (found.manifest.dump.schema, found.manifest.dump.serving_schema) == (first, "servicedesk")
+    with open_session(space, it.conninfo, settings) as session:
+        compared = diff(space, session, settings, tmp_path / "source.db", SilentReporter())
+        assert (compared.schema, compared.equal) == (second, True)
+
+        paths = it.ask("SELECT setrole::regrole::text, setconfig FROM pg_db_role_setting ORDER BY 1")
+        done = drill(space, session, settings, SilentReporter(), faults=(Fault.BAD_CANDIDATE,))
+        assert (done.passed, done.serving_untouched) == (True, True), done.steps
+        assert it.ask("SELECT setrole::regrole::text, setconfig FROM pg_db_role_setting ORDER BY 1") == paths
+
+        it.run(f"DELETE FROM {second}.comments")
+        restored = restore_beside(space, session, settings, SilentReporter(), found)
+        live = make_restored_live(session, settings, SilentReporter(), restored)
+    assert live.previous_version == second
+    assert comments(it, grafana) == 533
+    assert live.live_version in schemas_of(it.conninfo)
 
 
 @pytest.mark.parametrize(

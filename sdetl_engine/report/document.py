@@ -232,6 +232,7 @@ def _cutover(cutover: CutoverResult) -> dict[str, Any]:
         seconds=round(cutover.seconds, 4),
         lock_seconds=round(cutover.lock_seconds, 4),
         rollback_command=cutover.rollback_command,
+        led_roles=list(cutover.led_roles) or None,
     )
 
 

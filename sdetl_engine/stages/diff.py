@@ -16,6 +16,7 @@ from sdetl_engine.errors import UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
 from sdetl_engine.postgres import registry
+from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.records import PreflightResult, TableDiff
 from sdetl_engine.results import ResultStore
@@ -76,14 +77,15 @@ def diff_version_of(
     began = time.monotonic()
     results, run_settings = ResultStore(folder.results), load_settings(plan=folder.plan)
     run_settings = effective(run_settings, run_settings.standing_decisions)
-    is_live = chosen.status == registry.VersionStatus.LIVE
-    schema_name = chosen.serving_schema if is_live else chosen.version
     with _basis(folder, results, run_settings, source, reporter) as (basis, change):
         with (
             new_differences(output) as log,
             session.connect() as connection,
             reporter.interrupting(connection.cancel_safe),
         ):
+            is_live = chosen.status == registry.VersionStatus.LIVE
+            schema_name = (place_of(connection, chosen.serving_schema) if is_live else None) or chosen.version
+            connection.rollback()
             tables = diff_version(connection, schema_name, chosen.version, basis, log, reporter)
             connection.rollback()
         left_out = [m for m in basis.plan.not_migrated if m.kind in ("table", "column", "virtual table")]

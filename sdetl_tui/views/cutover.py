@@ -55,6 +55,8 @@ def _done(look: Look, result: CutoverResult) -> tuple[Block, ...]:
         ("attempts", line(count(result.attempts))),
         ("grants", line(f"{count(result.grants)} carried over")),
     ]
+    if result.led_roles:
+        facts.append(("led to it", line(f"new sessions of {', '.join(result.led_roles)}, by their search_path")))
     if result.not_there:
         facts.append(("not there", line(Span(", ".join(result.not_there), Tone.NOTICE))))
     back = result.rollback_command

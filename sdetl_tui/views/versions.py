@@ -71,7 +71,7 @@ def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tup
                 ("live now", said(live.version, Tone.STRONG)),
                 ("goes back to", said(before.version, Tone.STRONG)),
                 ("loaded", line(f"{before.created_at:%Y-%m-%d %H:%M} UTC, {count(before.rows)} rows")),
-                ("how", line("one transaction: lock and rename; readers see one version or the other, whole")),
+                ("how", line("one transaction, as it went live; readers see one version or the other, whole")),
                 ("afterwards", line(f"{live.version} stays, retired: rolling back again makes it live")),
             )
         ),

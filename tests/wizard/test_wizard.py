@@ -111,6 +111,15 @@ def test_what_failed_can_be_tried_again_and_says_what_to_do(status: Status) -> N
     assert next_line(Place.MIGRATE, now) == error.next_step
 
 
+def test_a_switch_by_hand_is_verified_with_enter() -> None:
+    waits = GateStopped("it waits to be made live by hand", next_step="run the SQL", kind="manual")
+    ended = Outcome(OutcomeKind.HALTED, ExitCode.GATE, (), waits)
+    now = Situation(standing(Stage.CUTOVER, Status.FAILED), outcome=ended)
+    action = primary(Place.CUTOVER, now)
+    assert (action.deed, action.label, action.why_not) == (Deed.RUN, "Verify what was done by hand", None)
+    assert next_line(Place.CUTOVER, now) == "run the SQL"
+
+
 def test_the_switch_is_typed_once_only_agreement_is_missing() -> None:
     waiting = Situation(standing(Stage.CUTOVER, Status.REVIEW, REVIEW))
     action = primary(Place.CUTOVER, waiting)
