@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from sdetl_engine import (
     open_session,
     start_run,
 )
+from sdetl_engine.sqlite import iso
+from sdetl_engine.values.agreement import Agreement, NumberUnit
 from tests.conftest import make_sqlite
 from tests.migrating import Ended, finish, migrate
 
@@ -209,3 +213,26 @@ def test_an_agreement_that_nobody_could_carry_out_is_refused(tmp_path: Path, scr
     error: dict[str, Any] = ended.document["error"]
     assert ended.document["exit_code"] == 2
     assert said in error["message"]
+
+
+def test_what_sql_makes_of_numbers_is_what_the_rule_makes_of_them() -> None:
+    """SQLite writes the dates of common numbers itself; the others are left to the rule."""
+    numbers = (
+        0,
+        1,
+        999,
+        1_700_000_000,
+        1_700_000_000_123,
+        1_700_000_000_123_456,
+        1_700_000_000_123_456_789,
+        -1,
+        2**63 - 1,
+    )
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        iso.register(connection)
+        for unit in NumberUnit:
+            for form in ("instant", "clock", "day"):
+                agreed = Agreement.parse(f"{unit}||||{form}")
+                for number in numbers:
+                    (made,) = connection.execute(f"SELECT {iso.to_iso('?1', None, agreed)}", (number,)).fetchone()
+                    assert made == agreed.iso(number, None), (unit, form, number)

@@ -456,7 +456,7 @@ class _ReadingBack:
             if cursor.rowcount:
                 written += cursor.rowcount
                 self._counts[column.column, rule] = self._counts.get((column.column, rule), 0) + cursor.rowcount
-                if rule is Rule.DATE_TO_ISO:
+                if rule in (Rule.DATE_TO_ISO, Rule.NUMBER_TO_DATE):
                     self._recompute(column, int(cursor.lastrowid or 0), cursor.rowcount)
         if written != found:
             raise ValidationFailed(

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 
 from sdetl_engine.values import dates
-from sdetl_engine.values.agreement import Agreement
+from sdetl_engine.values.agreement import Agreement, NumberUnit
 
 FUNCTION = "sdetl_iso"
 """The name under which `register` makes `values.dates.to_iso` known to a connection."""
@@ -23,6 +23,14 @@ AGREED = "sdetl_agreed_iso"
 _D = "[0-9]"
 _DATE_LENGTH = 10
 _CACHED_TEXTS = 32_768
+_PARTS_OF_SECOND = {
+    NumberUnit.SECONDS: 1,
+    NumberUnit.MILLISECONDS: 10**3,
+    NumberUnit.MICROSECONDS: 10**6,
+    NumberUnit.NANOSECONDS: 10**9,
+}
+_LAST_SECOND = 9_000_000_000
+"""In the year 2255: in nanoseconds it still is a 64-bit integer."""
 _LONG_MONTHS = "'01','03','05','07','08','10','12'"
 
 
@@ -75,6 +83,11 @@ def never_changes(term: str) -> str:
     return f"({term} GLOB '????-?{_D}-?{_D}[ T]{_D}{_D}:??:??' OR {is_iso(term)})"
 
 
+def has_offset(term: str) -> str:
+    """A condition on a TEXT term, true for the commonest ISO shape with an offset."""
+    return f"({term} GLOB '????-??-??[ T]??:??:??[+-]??:??' AND julianday({term}) IS NOT NULL)"
+
+
 def is_iso(term: str) -> str:
     """A condition on a TEXT term, true for the shapes that ``to_iso`` gives and accepts (a day may still not exist).
 
@@ -96,8 +109,10 @@ def to_iso(term: str, day_first: bool | None, agreement: Agreement | None = None
     """
     if agreement:
         value = f"CASE typeof({term}) WHEN 'text' THEN CAST({term} AS BLOB) ELSE {term} END"
+        fast = _number_to_iso(term, agreement)
         code = agreement.code.replace("'", "''")
-        return f"{AGREED}({value}, {_order(day_first)}, '{code}')"
+        slow = f"{AGREED}({value}, {_order(day_first)}, '{code}')"
+        return f"CASE WHEN {fast[0]} THEN {fast[1]} ELSE {slow} END" if fast else slow
     slow = f"{FUNCTION}(CAST({term} AS BLOB), {_order(day_first)})"
     if day_first is None:
         return slow
@@ -119,6 +134,18 @@ def _iso_patterns() -> dict[int, list[str]]:
             length = _DATE_LENGTH + 1 + time_length + zone_length
             patterns.setdefault(length, []).append(f"????-??-??[ T]{time}{zone}")
     return patterns
+
+
+def _number_to_iso(term: str, agreement: Agreement) -> tuple[str, str] | None:
+    """For an integer that counts parts of a second since 1970: when SQLite can write the date, and how it does."""
+    parts = _PARTS_OF_SECOND.get(agreement.numbers) if agreement.numbers is not None else None
+    if parts is None or agreement.form == "day":
+        return None
+    micro = {1: "0", 10**3: f"{term} % 1000 * 1000", 10**6: f"{term} % 1000000"}.get(parts, f"{term} / 1000 % 1000000")
+    fraction = f" || CASE WHEN {micro} THEN printf('.%06d', {micro}) ELSE '' END" if parts > 1 else ""
+    zone = " || '+00:00'" if agreement.form == "instant" else ""
+    when = f"typeof({term}) = 'integer' AND {term} BETWEEN 0 AND {_LAST_SECOND * parts}"
+    return when, f"datetime({term} / {parts}, 'unixepoch'){fraction}{zone}"
 
 
 def _numeric_to_iso(term: str, day_first: bool) -> str:

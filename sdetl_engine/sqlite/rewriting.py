@@ -177,8 +177,9 @@ def _dates_explained(rules: ColumnRules, before: str, after: str, is_date: str) 
     if rules.agreement.numbers is not None:
         conditions[Rule.NUMBER_TO_DATE] = f"typeof({before}) IN ('integer', 'real') AND {is_date}"
     if rules.agreement.zone is not None:
-        without = dataclasses.replace(rules.agreement, zone=None)
-        zoned = f"coalesce({iso.to_iso(before, rules.day_first, without)}, '') IS NOT {after}"
+        without = iso.to_iso(before, rules.day_first, dataclasses.replace(rules.agreement, zone=None))
+        unzoned = f"CASE WHEN {iso.never_changes(before)} THEN {before} ELSE coalesce({without}, '') END"
+        zoned = f"{unzoned} IS NOT {after} COLLATE BINARY"
         conditions[Rule.ZONE_NAMED] = f"{conditions[Rule.DATE_TO_ISO]} AND {zoned}"
         conditions[Rule.DATE_TO_ISO] += f" AND NOT ({zoned})"
     return conditions
@@ -186,7 +187,8 @@ def _dates_explained(rules: ColumnRules, before: str, after: str, is_date: str) 
 
 def _by_case(rules: ColumnRules, term: str, *, stays: str, missing: str, otherwise: str) -> str:
     """The outline of cleaning: what already is right, what is no text, what means missing, and the rest."""
-    right = [f"WHEN {iso.never_changes(term)} THEN {stays}"] if rules.to_iso and not rules.agreement.zone else []
+    is_right = iso.has_offset(term) if rules.agreement.zone else iso.never_changes(term)
+    right = [f"WHEN {is_right} THEN {stays}"] if rules.to_iso else []
     other = "<> 'text'" if rules.agreement.numbers is None else "NOT IN ('text', 'integer', 'real')"
     not_dated = [f"WHEN typeof({term}) {other} THEN {stays}"]
     marks = [f"WHEN {_bytes(term)} IN ({_literals(rules.missing)}) THEN {missing}"] if rules.nulls else []

@@ -266,6 +266,17 @@ class DateTally:
             for moment in moments:
                 span.add(moment, 0, self.limit)
 
+    def add_convertible(self, shape: str, count: int, *, has_offset: bool, future: int) -> None:
+        """Count values of one shape that are rewritten to dates with times; ``future`` of them lie ahead.
+
+        Their extremes are added as readings.
+        """
+        self.shapes[shape] += count
+        self.convertible += count
+        self.with_offset += count * has_offset
+        for span in (self._day_span, self._month_span):
+            span.future += future
+
     def add_each(self, counts: Mapping[str, int]) -> None:
         """Read every different text once.  The empty text is missing, not a date."""
         for text, times in counts.items():

@@ -105,6 +105,11 @@ class Agreement:
 
     def iso(self, value: str | float, day_first: bool | None) -> str | None:
         """What the value is rewritten to, as ``values.dates.to_iso`` has it for texts alone; None where it is left."""
+        clock = plain_clock(value) if self.zone is not None and self.numbers is None else None
+        if clock is not None and self.zone is not None:
+            offset = min(zone_offsets(clock, self.zone))
+            if not offset.microseconds and not offset.seconds % 60 and 1 < clock.year < 9999:
+                return f"{clock.isoformat(' ')}{_offset_text(offset)}"
         reading = self.read(value, day_first)
         if reading is None or (reading.order == "either" and day_first is None):
             return None
@@ -112,17 +117,36 @@ class Agreement:
 
 
 NOTHING_AGREED = Agreement()
+_PLAIN_LENGTH = len("YYYY-MM-DD HH:MM:SS")
 
 
-def clock_changes(value: str, agreement: Agreement, day_first: bool | None) -> Literal["", "skipped", "twice"]:
+ClockChange = Literal["", "skipped", "twice"]
+
+
+def clock_changes(value: str, agreement: Agreement, day_first: bool | None) -> ClockChange:
     """Whether the clocks of the agreed zone never showed that time, or showed it twice."""
     if agreement.zone is None:
         return ""
     reading = dataclasses.replace(agreement, zone=None).read(value, day_first)
     if reading is None or reading.offset_minutes is not None:
         return ""
-    early, late = _offsets(_clock(reading), agreement.zone)
+    return clock_change(_clock(reading), agreement.zone)
+
+
+def clock_change(clock: datetime, zone: str) -> ClockChange:
+    """The same of a time that is known."""
+    early, late = zone_offsets(clock, zone)
     return "" if early == late else "skipped" if early < late else "twice"
+
+
+def plain_clock(value: object) -> datetime | None:
+    """The time that a text of the commonest shape, ``YYYY-MM-DD HH:MM:SS``, names; None for any other value."""
+    if not isinstance(value, str) or len(value) != _PLAIN_LENGTH or value[10] != " " or value[7] != "-":
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return None
 
 
 # Numbers
@@ -261,7 +285,13 @@ def _clock(reading: DateReading) -> datetime:
     return dataclasses.replace(reading, offset_minutes=None).moment.replace(tzinfo=None)
 
 
-def _offsets(clock: datetime, zone: str) -> tuple[timedelta, timedelta]:
+def _offset_text(offset: timedelta) -> str:
+    minutes = int(offset.total_seconds()) // 60
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"
+
+
+def zone_offsets(clock: datetime, zone: str) -> tuple[timedelta, timedelta]:
     """The offset as it was before a change of the clocks around that time, and the one after it."""
     place = zone_of(zone)
     early, late = (clock.replace(tzinfo=place, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
@@ -273,7 +303,7 @@ def _in_zone(reading: DateReading, zone: str) -> DateReading:
     has it.  The ends of the calendar, which their zone would push out of it, are taken as UTC."""
     clock = _clock(reading)
     shape = f"{reading.shape} local"
-    offset = min(_offsets(clock, zone))
+    offset = min(zone_offsets(clock, zone))
     try:
         instant = (clock - offset).replace(tzinfo=UTC)
     except OverflowError:
