@@ -38,7 +38,7 @@ from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.session import Drilled
 from sdetl_tui.session import Form as Form
 from sdetl_tui.session import Session as Session
-from sdetl_tui.terminal import leave_word
+from sdetl_tui.terminal import leave_word, terminal_check
 from sdetl_tui.text import written
 from sdetl_tui.themes import THEMES, themes
 from sdetl_tui.views.findings import Filter, Which
@@ -47,6 +47,7 @@ from sdetl_tui.wizard import EFFECT, Deed, Guard, Place, can_run_again, exit_cod
 
 if TYPE_CHECKING:
     from sdetl_engine import (
+        Check,
         LateWrites,
         Settings,
         TargetSession,
@@ -145,6 +146,11 @@ class SdetlApp(App[int]):
     def run_id(self) -> str | None:
         """The run at hand."""
         return self.bridge.runner.deployment.run_id if self.bridge.runner is not None else None
+
+    @property
+    def terminal_check(self) -> Check:
+        """What the terminal can do, at its present size."""
+        return terminal_check(self.terminal, self.size.width, self.size.height)
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -7,14 +7,16 @@ import io
 import locale
 import os
 import termios
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Literal, TextIO
 
-from sdetl_engine import UsageError
+from sdetl_engine import Check, UsageError, Verdict
 
 ThemeName = Literal["dark", "light", "contrast", "ansi"]
 SMALLEST = (60, 18)
 """Columns and rows under which only a message is shown."""
+DESIGNED = (80, 24)
+"""Columns and rows in which nothing has to be left out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class Terminal:
     multiplexed: bool
     theme: ThemeName
     mouse: bool
+    term: str = "xterm-256color"
+    """As ``TERM`` calls it."""
+    colours: int = 256
+    """How many it can show; 0 where none are wanted."""
 
     @property
     def poll_seconds(self) -> float:
@@ -63,9 +69,17 @@ def detect(
         multiplexed=bool(environ.get("TMUX") or environ.get("STY")),
         theme=theme or ("dark" if colour else "ansi"),
         mouse=mouse,
+        term=environ["TERM"],
+        colours=_colours(environ) if colour else 0,
     )
     _prepare(environ, found)
     return found
+
+
+def _colours(environ: Mapping[str, str]) -> int:
+    if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return 1 << 24
+    return 256 if "256" in environ["TERM"] else 16
 
 
 def is_utf8(stdout: TextIO) -> bool:
@@ -88,6 +102,26 @@ def _prepare(environ: MutableMapping[str, str], terminal: Terminal) -> None:
         environ["TEXTUAL_THEME"] = "ansi-dark"
     if terminal.colour:
         environ.pop("NO_COLOR", None)  # empty: that means colour, but textual only asks whether it is there
+
+
+def terminal_check(terminal: Terminal, columns: int, rows: int) -> Check:
+    """What the terminal of this session can do, as one more check of the pre-flight: the engine cannot know."""
+    colours = f"{terminal.colours:,} colours" if terminal.colours else "no colours"
+    signs = "ASCII" if terminal.ascii else "UTF-8"
+    line = "over SSH" if terminal.remote else "on this machine"
+    kept = "in tmux or screen" if terminal.multiplexed else line
+    fixes = []
+    if columns < DESIGNED[0] or rows < DESIGNED[1]:
+        fixes.append("make the window larger: columns and hints are left out")
+    if terminal.remote and not terminal.multiplexed:
+        fixes.append("begin inside tmux or screen: then a lost connection does not stop the run")
+    return Check(
+        "terminal",
+        Verdict.WARNING if fixes else Verdict.PASSED,
+        f"{columns} x {rows}, {signs}, {colours}, {kept}, {terminal.term}",
+        "{} x {}; inside tmux or screen over SSH".format(*DESIGNED),
+        "; ".join(fixes),
+    )
 
 
 def leave_word() -> str:

@@ -99,7 +99,9 @@ class PlaceScreen(Screen[None]):
         from sdetl_tui.views.look import Look
 
         runner = self.wizard.bridge.runner
-        return Look(runner.deployment, runner.records, self.wizard.glyphs) if runner is not None else None
+        if runner is None:
+            return None
+        return Look(runner.deployment, runner.records, self.wizard.glyphs, self.wizard.terminal_check)
 
     def perform(self, deed: Deed) -> None:
         """A deed that only this place knows how to do."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Sequence
 
-    from sdetl_engine import Decision, LateWrites, Settings, Stage, TargetSession
+    from sdetl_engine import Check, Decision, LateWrites, Settings, Stage, TargetSession
     from sdetl_tui.bridge import Bridge, Job
     from sdetl_tui.glyphs import Glyphs
     from sdetl_tui.screens.base import PlaceScreen
@@ -47,6 +47,10 @@ class Host(Protocol):
     @property
     def run_id(self) -> str | None:
         """The run at hand."""
+
+    @property
+    def terminal_check(self) -> Check:
+        """What the terminal can do."""
 
     @property
     def modes(self) -> tuple[str, ...]:

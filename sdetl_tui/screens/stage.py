@@ -28,9 +28,10 @@ class StageScreen(PlaceScreen):
         self.place = Place(stage.value)
 
     def signature(self, now: Situation) -> object:
-        """What its view looks at: only the report tells of the other stages."""
+        """What its view looks at: only the report tells of the other stages, only the pre-flight of the terminal."""
         others = now.records if self.stage is Stage.REPORT else ()
-        return (self.wizard.run_id, now.record(self.stage), now.running, now.stale_from, others)
+        terminal = self.wizard.terminal_check if self.stage is Stage.PREFLIGHT else None
+        return (self.wizard.run_id, now.record(self.stage), now.running, now.stale_from, others, terminal)
 
     def blocks(self) -> Sequence[Block]:
         """The stage's view."""

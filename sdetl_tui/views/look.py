@@ -9,7 +9,7 @@ from sdetl_engine import RESULT_KINDS, Status, Verdict
 from sdetl_tui.blocks import STATUS_TONE, VERDICT_TONE, Span, Tone, line
 
 if TYPE_CHECKING:
-    from sdetl_engine import Deployment, Stage, StageRecord
+    from sdetl_engine import Check, Deployment, Stage, StageRecord
     from sdetl_tui.blocks import Line
     from sdetl_tui.glyphs import Glyphs
 
@@ -24,6 +24,8 @@ class Look:
     run: Deployment
     records: tuple[StageRecord, ...]
     glyphs: Glyphs
+    terminal: Check | None = None
+    """What the terminal can do, as one more check; None where there are no screens."""
 
     def record(self, stage: Stage) -> StageRecord:
         """One stage as it stands."""

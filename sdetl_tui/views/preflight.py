@@ -29,7 +29,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
     if result.server_version:
         facts.append(("target", line(f"PostgreSQL {result.server_version}")))
         facts.append(("live now", line(result.live_version or "nothing that sdetl made")))
-    checks = sorted(result.checks, key=lambda c: _ORDER[c.verdict])
+    checks = sorted(_checks(look, result), key=lambda c: _ORDER[c.verdict])
     columns = (Column("Verdict"), Column("Check"), Column("Measured"), Column("Limit", spare=True))
     return (Facts(tuple(facts)), Table("checks", columns, Rows(checks, lambda check: _row(look, check))))
 
@@ -37,7 +37,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
 def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
     """One check: everything it says."""
     result = look.result(Stage.PREFLIGHT, PreflightResult)
-    check = next((c for c in result.checks if c.name == key), None) if result is not None else None
+    check = next((c for c in _checks(look, result) if c.name == key), None) if result is not None else None
     if check is None:
         return ()
     return (
@@ -51,6 +51,11 @@ def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
             )
         ),
     )
+
+
+def _checks(look: Look, result: PreflightResult) -> tuple[Check, ...]:
+    """The engine's, and what only this side of it can know."""
+    return (*result.checks, *((look.terminal,) if look.terminal is not None else ()))
 
 
 def _row(look: Look, check: Check) -> Row:

@@ -207,3 +207,19 @@ async def test_another_type_shows_its_cost_before_it_is_recorded(seat: Seat) -> 
         (decision,) = operator.replay.deployment.made
         assert (decision.choice, decision.argument) == ("set-type", "bigint")
         assert operator.replay.stale_from() is Stage.PROFILE
+
+
+async def test_the_preflight_tells_of_the_terminal_at_its_present_size(seat: Seat) -> None:
+    async with seat(Stage.PREFLIGHT, size=(120, 60)) as operator:
+        operator.app.go(Place.PREFLIGHT)
+        await operator.settle()
+        assert "120 x 60, UTF-8, 256 colours" in operator.words
+        await operator.pilot.resize_terminal(78, 60)
+        await operator.settle()
+        assert "78 x 60" in operator.words
+        table = operator.app.screen.query("Rows").first(DataTable)
+        names = [str(table.get_row_at(n)[1]) for n in range(table.row_count)]
+        table.focus()
+        table.move_cursor(row=names.index("terminal"))
+        await operator.press("enter")
+        assert "make the window larger" in operator.words

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from sdetl_engine import UsageError
-from sdetl_tui.terminal import Terminal, ThemeName, detect
+from sdetl_engine import UsageError, Verdict
+from sdetl_tui.terminal import Terminal, ThemeName, detect, terminal_check
 
 
 class Tty(io.TextIOWrapper):
@@ -97,3 +97,46 @@ def test_ascii_can_be_asked_for_and_the_linux_console_gets_it() -> None:
 
 def test_what_the_operator_set_for_textual_stays() -> None:
     assert looked_at({"TEXTUAL_FPS": "5", "ESCDELAY": "200"})[1]["ESCDELAY"] == "200"
+
+
+@pytest.mark.parametrize(
+    ("environ", "colours"),
+    [
+        ({"COLORTERM": "truecolor"}, 1 << 24),
+        ({}, 256),
+        ({"TERM": "xterm"}, 16),
+        ({"TERM": "linux"}, 16),
+        ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, 0),
+    ],
+)
+def test_colours_are_counted(environ: dict[str, str], colours: int) -> None:
+    assert looked_at(environ)[0].colours == colours
+
+
+def test_the_terminal_is_a_check_of_its_own() -> None:
+    check = terminal_check(looked_at()[0], 80, 24)
+    assert check.verdict is Verdict.PASSED
+    assert check.measured == "80 x 24, UTF-8, 256 colours, on this machine, xterm-256color"
+    assert check.fix == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "size", "word"),
+    [
+        ({}, (79, 24), "window larger"),
+        ({}, (80, 20), "window larger"),
+        ({"SSH_TTY": "/dev/pts/1"}, (80, 24), "tmux"),
+    ],
+)
+def test_what_the_terminal_lacks_is_a_warning_with_its_fix(
+    environ: dict[str, str], size: tuple[int, int], word: str
+) -> None:
+    check = terminal_check(looked_at(environ)[0], *size)
+    assert check.verdict is Verdict.WARNING
+    assert word in check.fix
+
+
+def test_inside_tmux_a_lost_connection_stops_nothing() -> None:
+    check = terminal_check(looked_at({"SSH_TTY": "/dev/pts/1", "TMUX": "x"})[0], 80, 24)
+    assert check.verdict is Verdict.PASSED
+    assert "in tmux or screen" in check.measured
