@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ class Served:
     """The schema that they read; None when it is gone."""
     roles: tuple[str, ...]
     """The roles that are led to it; none where it bears the serving name."""
+    since: datetime | None
+    by: str | None
+    """Who made it live."""
     old_sessions: tuple[str, ...]
     """Their sessions that began before it went live and read the version before, each in a few words."""
 
@@ -68,6 +72,8 @@ def _served(connection: psycopg.Connection[Any], live: Version) -> Served:
         live.version,
         place,
         roles,
+        live.live_since,
+        registry.made_live_by(connection, live.version),
         old_sessions(connection, roles, live.live_since) if roles else (),
     )
 

@@ -112,14 +112,14 @@ def _versions_document(found: Sequence[Any], served: Sequence[Served]) -> dict[s
 
 
 def _reached(one: Served) -> str:
-    """How readers reach a live version, in a sentence."""
+    """How readers reach a live version, since when and by whom, in a sentence."""
     if one.schema is None:
         return plain(f"{one.version} is live, but its schema is gone: see sdetl restore")
-    if one.schema == one.serving_schema:
-        return plain(f"{one.version} is live as schema {one.schema}")
-    told = (
-        f"{one.version} is live under its own name: the search_path of {', '.join(one.roles) or 'no role'} leads to it"
-    )
+    how = f"as schema {one.schema}"
+    if one.schema != one.serving_schema:
+        how = f"under its own name: the search_path of {', '.join(one.roles) or 'no role'} leads to it"
+    since = f", since {_moment(one.since)}" if one.since is not None else ""
+    told = f"{one.version} is live {how}{since}{f', made so by {one.by}' if one.by is not None else ''}"
     if one.old_sessions:
         told += f"; {len(one.old_sessions)} sessions from before go on reading the version before: "
         told += "; ".join(one.old_sessions[:5]) + (" ..." if len(one.old_sessions) > 5 else "")

@@ -27,6 +27,7 @@ from sdetl_engine import (
     restore_beside,
     rollback,
 )
+from sdetl_engine.postgres.locks import operator
 from tests.migrating import TICKETS, Ended, dashboard, migrate, schemas_of
 from tests.postgres.versions import Desk, desk
 from tests.test_cli import sdetl
@@ -108,7 +109,8 @@ def test_a_second_run_and_a_rollback_that_was_told_nothing(
         assert f"server process {open_before.info.backend_pid} ({grafana}, Grafana)" in said
         assert "CUTOVER-SESSIONS" in ended.rules
         told = sdetl("versions", "--target", it.conninfo, workspace=tmp_path / "w").stdout
-        assert f"{second} is live under its own name: the search_path of {grafana} leads to it; 1 sessions from" in told
+        assert f"{second} is live under its own name: the search_path of {grafana} leads to it, since " in told
+        assert f"made so by {operator()}; 1 sessions from before go on reading" in told
     assert ended.summary("validate")["panels"] == 2
     assert ended.summary("validate")["panels_failed"] == 0
     assert ended.summary("validate")["compared_with"] == first

@@ -272,6 +272,14 @@ def note_seconds(connection: psycopg.Connection[Any], to_version: str, seconds: 
     )
 
 
+def made_live_by(connection: psycopg.Connection[Any], version: str) -> str | None:
+    """Who switched to that version last; None when nobody did."""
+    row = connection.execute(
+        "SELECT who FROM sdetl.deployments WHERE to_version = %s ORDER BY id DESC LIMIT 1", [version]
+    ).fetchone()
+    return str(row[0]) if row is not None else None
+
+
 def record_drill(
     connection: psycopg.Connection[Any],
     *,

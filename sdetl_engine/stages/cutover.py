@@ -46,8 +46,10 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
         connection.autocommit = True
         roles = roles_to_lead(connection, run.settings)
         before = roles_led_now(connection, run.settings.serving_schema)
-        findings = cutover_findings(connection, run.settings.serving_schema, run.version, roles)
         already = registry.live_version(connection, run.settings.serving_schema)
+        is_live = already is not None and already.version == loaded.version
+        serving = run.settings.serving_schema
+        findings = () if is_live else cutover_findings(connection, serving, run.version, roles)
     if gate_of(decide(findings, run.decisions)).value != "passed" and not run.agreed:
         return _not_yet(loaded, began, findings)
     watch = GrafanaWatch(run, dashboards_of(run) if run.settings.grafana.url is not None else (), reporter)
@@ -59,9 +61,10 @@ def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:
             _guard(run)
             work.write(run.connect, run.settings.cutover, reporter)
         switched = work.wait(run.connect, run.settings.cutover, reporter)
-    elif already is not None and already.version == loaded.version:
-        switched = _switched_earlier(run, already)
+    elif already is not None and is_live:
+        switched = _switched_earlier(run, reporter, already)
     else:
+        _tell_of_cut_off(run, reporter)
         watch.look(ask=already is not None)
         _guard(run)
         switched = _switch(run, reporter, _order(run, loaded, began, roles))
@@ -207,8 +210,24 @@ def _name_to_adopt(run: Deployment) -> str:
             moment -= timedelta(seconds=1)
 
 
-def _switched_earlier(run: Deployment, live: registry.Version) -> Switched:
+def _tell_of_cut_off(run: Deployment, reporter: Reporter) -> None:
+    """When this run was cut off in its switch, say that it was not made."""
+    begun, made = run.journal.last("switch_committing"), run.journal.last("switched")
+    if begun is not None and (made is None or made["seq"] < begun["seq"]):
+        reporter.event(
+            "SwitchNotMade",
+            f"the switch to {begun['to']} that was cut off earlier was not committed: nothing had changed for readers",
+            level="warning",
+        )
+
+
+def _switched_earlier(run: Deployment, reporter: Reporter, live: registry.Version) -> Switched:
     """This run was ended after its switch was committed and before that was noted."""
+    reporter.event(
+        "SwitchFound",
+        f"{live.version} is live already: the switch was committed before this run was cut off",
+        level="warning",
+    )
     run.journal.write("switched", to=live.version, previous=live.previous, found_after_restart=True)
     return Switched(live.previous, False, 0.0, 0.0, 0, carry.Carried())
 

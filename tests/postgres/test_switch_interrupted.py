@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -95,6 +98,41 @@ def test_killed_at_every_statement_one_whole_version_is_live(it: Desk, two: tupl
         assert deadly.statements < at
         assert at > 60
         assert one_whole_version(it, watcher) == goal
+
+
+class Suicidal(Killed):
+    """A connection whose n-th statement, or COMMIT, is never sent: the process of the client is killed right before."""
+
+    def _count(self) -> None:
+        self.statements += 1
+        if self.statements == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def switch_in_this_process(it: Desk, goal: str, deadly: int) -> None:
+    """Make the version live, unless this process is killed before."""
+
+    def connect() -> Suicidal:
+        connection = Suicidal.connect(it.conninfo)
+        connection.deadly = deadly
+        return connection
+
+    it.switch_to(goal, connect=connect)
+
+
+def test_the_process_killed_at_every_statement_one_whole_version_is_live(it: Desk, two: tuple[str, str]) -> None:
+    start, goal = two
+    with psycopg.connect(it.conninfo, autocommit=True) as watcher:
+        for at in itertools.count(1, 2):
+            process = multiprocessing.get_context("fork").Process(target=switch_in_this_process, args=(it, goal, at))
+            process.start()
+            process.join(60)
+            if process.exitcode == 0:
+                break
+            assert process.exitcode == -signal.SIGKILL
+            assert one_whole_version(it, watcher) == start, at
+    assert at > 60
+    assert one_whole_version(it) == goal
 
 
 class Unanswered(psycopg.Connection[Any]):
