@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import psycopg
@@ -104,6 +106,35 @@ def test_a_reader_in_a_long_transaction_is_not_in_the_way(it: Desk, two: tuple[s
         reader.execute("SELECT count(*) FROM tickets")
         assert it.switch_to(two[1], roles=(grafana,), attempts=1).attempts == 1
     assert seen(it, grafana) == 20
+
+
+def test_readers_old_and_new_never_miss_a_table_while_it_goes_back_and_forth(
+    it: Desk, two: tuple[str, str], grafana: str
+) -> None:
+    stop, wrong, counts = threading.Event(), list[Exception](), Counter[int]()
+
+    def read(is_new: bool) -> None:
+        try:
+            with it.log_in(grafana) as kept:
+                kept.autocommit = True
+                while not stop.is_set():
+                    if is_new:
+                        counts[seen(it, grafana)] += 1
+                    else:
+                        assert kept.execute("SELECT count(*) FROM tickets").fetchone() == (10,)
+        except Exception as error:  # noqa: BLE001 - whatever a reader meets is told by the test
+            wrong.append(error)
+
+    readers = [threading.Thread(target=read, args=(is_new,)) for is_new in (True, True, False, False)]
+    for reader in readers:
+        reader.start()
+    for number in range(20):
+        it.switch_to(two[(number + 1) % 2], roles=(grafana,))
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+    assert set(counts) == {10, 20}
 
 
 def test_a_view_of_another_schema_shows_the_new_version(it: Desk, two: tuple[str, str], grafana: str) -> None:
