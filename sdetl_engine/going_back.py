@@ -51,10 +51,29 @@ def go_back(
 def go_back_by_hand(
     session: TargetSession, settings: Settings, reporter: Reporter, order: SwitchOrder, before: str
 ) -> tuple[Switched, tuple[Check, ...]]:
-    """Write the SQL of both directions unless it was begun with, wait, and verify.  ``before``: what was live.
+    """Have somebody switch, and check through the serving name.  ``before``: what was live.
 
-    Nothing is undone: what somebody has made by hand stays as it was made.  Raises WaitsForHand, ValidationFailed,
-    TargetError; Cancelled.
+    Nothing is undone: what was made by hand stays as it was made.  Raises WaitsForHand, ValidationFailed, TargetError;
+    Cancelled.
+    """
+    work, done = switch_by_hand(session, settings, reporter, order, before)
+    with session.connect() as connection:
+        checks = post_checks(connection, settings.serving_schema, order.to_version, {}, done.led_roles)
+    if (wrong := failed(checks)) is not None:
+        raise ValidationFailed(
+            f"after the switch by hand to {order.to_version}, {wrong.name} failed: {wrong.measured}",
+            left_behind=f"{order.to_version} is live",
+            next_step=f"correct it, or go back to {before} with the SQL in {work.back}; then {work.again}",
+        )
+    return done, checks
+
+
+def switch_by_hand(
+    session: TargetSession, settings: Settings, reporter: Reporter, order: SwitchOrder, before: str | None
+) -> tuple[HandWork, Switched]:
+    """Write the SQL of both directions unless it was begun with, wait, and verify.
+
+    ``before``: the name that what was live gets, None where nothing was.  Raises WaitsForHand, ValidationFailed.
     """
     folder, version = session.workspace.by_hand, order.to_version
     words = [
@@ -70,21 +89,11 @@ def go_back_by_hand(
     if settings.serving_schema != "servicedesk":
         words += ["--set", f"serving_schema={settings.serving_schema}"]
     words += ["--set", "cutover.strategy=manual", "--yes"]
-    work = HandWork(
-        order, before, folder / f"live_{version}.sql", folder / f"live_{before}.sql", f"verify it: {shlex.join(words)}"
-    )
+    again = f"verify it: {shlex.join(words)}"
+    work = HandWork(order, before, folder / f"live_{version}.sql", folder / f"live_{before}.sql", again)
     if not work.standing(session.connect).is_begun:
         work.write(session.connect, settings.cutover, reporter)
-    done = work.wait(session.connect, settings.cutover, reporter)
-    with session.connect() as connection:
-        checks = post_checks(connection, settings.serving_schema, version, {}, done.led_roles)
-    if (wrong := failed(checks)) is not None:
-        raise ValidationFailed(
-            f"after the rollback by hand to {version}, {wrong.name} failed: {wrong.measured}",
-            left_behind=f"{version} is live",
-            next_step=f"correct it, or go forward again with the SQL in {work.back}; then {work.again}",
-        )
-    return done, checks
+    return work, work.wait(session.connect, settings.cutover, reporter)
 
 
 def made_by_hand(

@@ -23,7 +23,7 @@ def followed(run: Callable[[], Outcome], *, asks: bool) -> Outcome:
     while True:
         outcome = run()
         error = outcome.error
-        if not _waits(error) or not asks:
+        if not is_about_it(error) or not asks:
             return outcome
         shown = _show(error, shown=shown)
         if not _again(error):
@@ -37,14 +37,15 @@ def until_made(work: Callable[[], Made], *, asks: bool) -> Made:
         try:
             return work()
         except (WaitsForHand, ValidationFailed) as error:
-            if not _waits(error) or not asks:
+            if not is_about_it(error) or not asks:
                 raise
             shown = _show(error, shown=shown)
             if not _again(error):
                 raise
 
 
-def _waits(error: SdetlError | None) -> bool:
+def is_about_it(error: SdetlError | None) -> bool:
+    """True when the error says that somebody has not switched by hand yet, or in part."""
     return error is not None and error.kind in ("manual", "manual-half")
 
 

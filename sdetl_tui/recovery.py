@@ -201,13 +201,18 @@ def _restore_dump(
             raise
         with Teller(stderr_console(), "see sdetl versions, then restore it again") as teller:
             try:
-                done = engine.make_restored_live(session, settings, teller, restored)
-            except SdetlError:
+                done = by_hand.until_made(
+                    lambda: engine.make_restored_live(session, settings, teller, restored), asks=not as_json
+                )
+            except SdetlError as error:
+                if by_hand.is_about_it(error):
+                    raise  # it stays, for whoever runs the SQL
                 with contextlib.suppress(SdetlError):  # one that went live all the same is not dropped
                     engine.drop_restored(session, restored)
                 raise
-        back = engine.rollback_command(session.spoken, space.root, serving) if done.previous_version else None
-    show_recovery.restored(done, back, as_json=as_json)
+        is_by_hand = settings.cutover.strategy == "manual"
+        back = engine.rollback_command(session.spoken, space.root, serving, by_hand=is_by_hand)
+    show_recovery.restored(done, back if done.previous_version else None, as_json=as_json)
 
 
 def _refuse_name(name: str | None) -> None:

@@ -24,8 +24,11 @@ from sdetl_engine import (
     ValidationFailed,
     WaitsForHand,
     Workspace,
+    find_backup,
     load_settings,
+    make_restored_live,
     open_session,
+    restore_beside,
     resume_run,
     rollback,
 )
@@ -204,6 +207,21 @@ def test_a_rollback_by_hand_is_written_named_when_half_made_and_verified(
         assert done.post_checks
         it.run(forward_again)
         assert rollback(session, settings, SilentReporter(), second).live_version == second
+
+
+def test_what_was_restored_is_made_live_by_hand_too(it: Desk, first: str, reader: str, tmp_path: Path) -> None:
+    second = migrate(tmp_path / "source.db", it.conninfo, tmp_path / "w", skip_canary=True).runner.deployment
+    settings, space = load_settings(assignments=BY_HAND), Workspace(tmp_path / "w")
+    with open_session(space, it.conninfo, settings) as session:
+        restored = restore_beside(space, session, settings, SilentReporter(), find_backup(space, second.run_id))
+        with pytest.raises(WaitsForHand) as waits:
+            make_restored_live(session, settings, SilentReporter(), restored)
+        assert it.live() == second.version
+        it.run(waits.value.forward.read_text())
+        done = make_restored_live(session, settings, SilentReporter(), restored)
+        assert (done.live_version, done.previous_version) == (restored.version, second.version)
+        assert rollback(session, settings, SilentReporter(), restored.version).post_checks
+    assert it.ask("SELECT count(id) FROM servicedesk.tickets", reader) == [(400,)]
 
 
 def test_on_a_terminal_the_command_shows_the_sql_and_looks_again(it: Desk, first: str, tmp_path: Path) -> None:

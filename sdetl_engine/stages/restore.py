@@ -16,6 +16,7 @@ import psycopg
 from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.errors import BackupError, SdetlError, TargetError, UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
+from sdetl_engine.going_back import switch_by_hand
 from sdetl_engine.led_readers import roles_to_lead
 from sdetl_engine.manifest import DumpEntry, FoundBackup, Manifest, check_file
 from sdetl_engine.postgres import build, registry
@@ -85,15 +86,18 @@ def make_restored_live(
     """Switch a restored version in, and read it back through the serving name.
 
     A serving schema that is gone altogether is no hindrance: the version that was live in it is then noted as failed.
-    Raises TargetError, LockHeld, ValidationFailed.
+    Raises TargetError, LockHeld, ValidationFailed; WaitsForHand with ``cutover.strategy=manual``, until somebody has run
+    the SQL; called again, it verifies.
     """
     serving = restored.serving_schema
+    by_hand = settings.cutover.strategy == "manual"
     with session.connect() as lock:
         lock.autocommit = True
         with run_lock(lock, serving):
-            expected = _still_live(session, restored)
+            expected = _still_live(session, restored, or_restored=by_hand)
             with session.connect() as connection:
                 roles = roles_to_lead(connection, settings)
+                place_exists = place_of(connection, serving) is not None
             order = SwitchOrder(
                 serving_schema=serving,
                 to_version=restored.version,
@@ -104,7 +108,11 @@ def make_restored_live(
                 run_id=restored.run_id,
                 roles=roles,
             )
-            done = switch(session.connect, order, settings.cutover, reporter, before_commit=lambda xid: None)
+            if by_hand:
+                before = expected or (order.adopt_as if place_exists else None)
+                done = switch_by_hand(session, settings, reporter, order, before)[1]
+            else:
+                done = switch(session.connect, order, settings.cutover, reporter, before_commit=lambda xid: None)
     with session.connect() as connection:
         registry.note_seconds(connection, restored.version, done.seconds)
         connection.commit()
@@ -268,10 +276,15 @@ def _prove_moved(
     ]
 
 
-def _still_live(session: TargetSession, restored: RestoredVersion) -> str | None:
-    """The version that is live now.  Raises TargetError when it is another than when the restore began."""
+def _still_live(session: TargetSession, restored: RestoredVersion, *, or_restored: bool = False) -> str | None:
+    """The version that was live when the restore began.  Raises TargetError when another is live now.
+
+    ``or_restored``: the restored one may be live by now.
+    """
     with session.connect() as connection:
         live = registry.live_version(connection, restored.serving_schema)
+        if or_restored and live is not None and live.version == restored.version:
+            return restored.expected_live
         if (live.version if live else None) != restored.expected_live:
             raise TargetError(
                 f"{live.version if live else 'no version'} is live in {restored.serving_schema}, not "
