@@ -71,6 +71,11 @@ class RunState:
     is_resumable: bool
     message: str = ""
 
+    @property
+    def goes_on_at(self) -> Stage | None:
+        """Where taking it up goes on: the first stage that is not finished, None when all are."""
+        return next((stage for stage in Stage if stage not in self.finished), None)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckedLine:

@@ -43,7 +43,18 @@ from sdetl_tui.text import written
 from sdetl_tui.themes import THEMES, themes
 from sdetl_tui.views.findings import Filter, Which
 from sdetl_tui.widgets.scroll import use_ascii
-from sdetl_tui.wizard import EFFECT, Deed, Guard, Place, can_run_again, exit_code, home, run_on_until, unreachable
+from sdetl_tui.wizard import (
+    EFFECT,
+    Deed,
+    Guard,
+    Place,
+    can_run_again,
+    exit_code,
+    home,
+    primary,
+    run_on_until,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from sdetl_engine import (
@@ -343,6 +354,8 @@ class SdetlApp(App[int]):
             screen.say(f"{stage} is {status}: there is nothing to check again")
         elif stage is Stage.PREFLIGHT and now.record(Stage.BACKUP).status is not Status.PENDING:
             screen.say("Not now: the backup was made from this check; begin a new run to check again")
+        elif primary(Place(stage.value), now).deed is Deed.SWITCH:
+            self._switch()
         else:
             self.bridge.forget(stage)
             self._run(stage)

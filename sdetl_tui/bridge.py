@@ -46,6 +46,7 @@ _LOG_LINES = 2000
 _RATES = 240
 _TOLD = 12
 _HEALTH_SECONDS = 5.0
+_AGREEMENT = "CUTOVER-AGREEMENT"
 
 
 class Engine(Protocol):
@@ -271,6 +272,7 @@ class Bridge:
             outcome=None if running else runner.outcome,
             read_only=self.read_only,
             dry_run=self.dry_run,
+            cutover_agreed=any(d.rule == _AGREEMENT for d in runner.deployment.decisions),
         )
 
     def poll(self) -> Pulse:

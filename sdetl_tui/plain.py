@@ -264,7 +264,7 @@ class LineMode:
         for state in self._bridge.run_states():
             if not state.is_resumable or self._bridge.read_only:
                 continue
-            where = f" at {state.stopped_at}" if state.stopped_at else ""
+            where = f" at {state.goes_on_at}" if state.goes_on_at else ""
             self._teller.say(f"Run {state.run_id} stopped{where} ({state.outcome}), {len(state.finished)} stages done.")
             if self._teller.agrees("Take it up?"):
                 try:

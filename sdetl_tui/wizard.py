@@ -84,6 +84,9 @@ class Situation:
     outcome: Outcome | None = None
     read_only: bool = False
     dry_run: bool = False
+    cutover_agreed: bool = False
+    """An agreement to the cutover stands already: made before the run was broken off, or in its plan.  Then the stage
+    would switch as soon as it is run, and the name has to be typed before that."""
 
     @property
     def has_run(self) -> bool:
@@ -207,6 +210,8 @@ def _at_stage(stage: Stage, now: Situation) -> Action:
         )
     if record.status in (Status.REVIEW, Status.HALTED):
         return _at_gate(stage, now)
+    if stage is Stage.CUTOVER and now.cutover_agreed and not _waits_for_hand(now):
+        return Action(Deed.SWITCH, "Cut over", Guard.TYPED, _forbidden(now, stage), stage=stage)
     label, guard = _WORK[stage]
     if record.status in (Status.FAILED, Status.CANCELLED):
         label = "Verify what was done by hand" if _waits_for_hand(now) else f"Try {stage} again"

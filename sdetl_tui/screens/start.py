@@ -81,7 +81,7 @@ class StartScreen(PlaceScreen):
             return super().next_words(now)
         resumable = next((s for s in self._states or () if s.is_resumable), None)
         if resumable is not None:
-            where = f" at {resumable.stopped_at}" if resumable.stopped_at else ""
+            where = f" at {resumable.goes_on_at}" if resumable.goes_on_at else ""
             return f"Enter takes up {resumable.run_id} ({resumable.outcome}{where})"
         return super().next_words(now)
 
@@ -125,7 +125,7 @@ class StartScreen(PlaceScreen):
         report = self.wizard.bridge.workspace.run_folder(key).report_html
         if report.exists():
             lines.append(line(Span("report  ", Tone.DIM), str(report)))
-        where = f" at {state.stopped_at}" if state.stopped_at else ""
+        where = f" at {state.goes_on_at}" if state.goes_on_at else ""
         ways = [("resume", f"Take it up{where}")] if self._can_resume(state.is_resumable) else []
         ways.append(("back", "Back"))
 

@@ -131,12 +131,19 @@ def runs(states: Sequence[RunState]) -> Table:
     return Table("runs", columns, Rows(ordered, _run), empty="no run yet in this workspace", title="Runs")
 
 
+def _stopped(state: RunState) -> str:
+    """The stage that did not finish; between two stages, the one that comes next."""
+    if state.stopped_at is not None or not state.is_resumable or state.goes_on_at is None:
+        return state.stopped_at or ""
+    return f"before {state.goes_on_at}"
+
+
 def _run(state: RunState) -> Row:
     tone = Tone.NOTICE if state.is_resumable else (Tone.GOOD if state.outcome == "live" else Tone.DIM)
     cells = (
         line(state.run_id),
         line(Span(state.outcome, tone)),
-        line(state.stopped_at or ""),
+        line(_stopped(state)),
         line(f"{len(state.finished)} of 10"),
         line(state.source.rpartition("/")[2]),
     )

@@ -287,3 +287,13 @@ def test_the_exit_code_tells_how_the_run_stands(now: Situation, code: int) -> No
 
 def test_every_stage_is_a_place() -> None:
     assert set(STAGE_OF.values()) == set(Stage)
+
+
+def test_an_agreement_that_stands_is_no_switch_without_the_name() -> None:
+    """Made before the run was broken off, or last quarter's in the plan: the name has to be typed all the same."""
+    for status in (Status.PENDING, Status.CANCELLED, Status.FAILED):
+        now = Situation(standing(Stage.CUTOVER, status))
+        assert primary(Place.CUTOVER, now).deed is Deed.RUN
+        agreed = dataclasses.replace(now, cutover_agreed=True)
+        action = primary(Place.CUTOVER, agreed)
+        assert (action.deed, action.guard) == (Deed.SWITCH, Guard.TYPED)
