@@ -122,7 +122,11 @@ class StartScreen(PlaceScreen):
         ]
         if state.message:
             lines += [line(""), line(state.message)]
-        report = self.wizard.bridge.workspace.run_folder(key).report_html
+        try:
+            report = self.wizard.bridge.workspace.run_folder(key).report_html
+        except engine.SdetlError as error:  # taken away since the list was read
+            self.problem(error)
+            return
         if report.exists():
             lines.append(line(Span("report  ", Tone.DIM), str(report)))
         where = f" at {state.goes_on_at}" if state.goes_on_at else ""
