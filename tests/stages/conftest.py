@@ -38,18 +38,22 @@ def twice(_twice: Desk, server: Server, tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="session")
-def _two_versions(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def _two_versions(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("two_versions")
     first = make_sqlite(folder / "first.db", TICKETS)
     second = make_sqlite(folder / "second.db", TICKETS + "DELETE FROM comments WHERE id % 2 = 1;")
-    return _desk(folder, server.create_database(), first, second)
+    made = _desk(folder, server.create_database(), first, second)
+    yield made
+    server.drop_database(made.database)
 
 
 @pytest.fixture(scope="session")
-def _twice(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def _twice(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("twice")
     source = make_sqlite(folder / "source.db", TICKETS + NOTES)
-    return _desk(folder, server.create_database(), source, source)
+    made = _desk(folder, server.create_database(), source, source)
+    yield made
+    server.drop_database(made.database)
 
 
 def _desk(folder: Path, database: str, first: Path, second: Path) -> Desk:
