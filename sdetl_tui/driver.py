@@ -27,7 +27,10 @@ class Keyboard(LinuxDriver):
             wait = _IDLE_SECONDS
             while not self.exit_event.is_set():
                 ready = bool(selector.select(wait))
-                text = decode(os.read(self.fileno, _READ_BYTES)) if ready else ""
+                raw = os.read(self.fileno, _READ_BYTES) if ready else b""
+                if ready and not raw:
+                    return  # the terminal is gone: nothing comes from it any more
+                text = decode(raw)
                 for message in (*(parser.feed(text) if text else ()), *parser.tick()):
                     self.process_message(message)
                 wait = ESCAPE_DELAY if ready else _IDLE_SECONDS
