@@ -38,10 +38,10 @@ IDLE_SECONDS = 30.0
 """A process without a job ends by itself after so long."""
 
 
-def useful() -> int:
-    """How many jobs can really run side by side here, 1 to `MOST`."""
+def useful(beside: int = 0) -> int:
+    """How many jobs can really run side by side here, 1 to `MOST`, when so many cores are busy ``beside`` them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST)
+    return max(1, min(cores - beside, MOST))
 
 
 NEXT = "next"

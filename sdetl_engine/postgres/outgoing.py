@@ -1,8 +1,8 @@
 """Rows on their way out of SQLite, as blocks of binary COPY.
 
-Making those bytes keeps one core busy for longer than the server needs to take them.  Of a large table the rows are
-therefore read and encoded by processes side by side, which take turns at stretches of rowids: the blocks come in the
-order of the table either way, and the bytes are the same.
+Making those bytes keeps one core busy for longer than the server needs to take them.  Where there are cores to spare,
+the rows of a large table are therefore read and encoded by processes side by side, which take turns at stretches of
+rowids: the blocks come in the order of the table either way, and the bytes are the same.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _FETCH = 100
 """Rows per trip to SQLite: few enough that their objects are still in the processor's cache when they are encoded."""
 _FETCHED_CHARACTERS = 2_000_000
 ROWS_PER_TURN = 1000
+_BUSY_BESIDE = 2
+"""Cores that the server and the handing on of blocks keep busy: on two cores processes would only be in their way."""
 _BLOCK_BYTES = 256 * 1024
 """A block is handed on when it has grown to this, however few its rows are."""
 
@@ -52,7 +54,7 @@ def outgoing(source: sqlite3.Connection, plan: TablePlan, part: Part, reporter: 
     if path is None or key is None or part.where is not None or not _is_worth_processes(plan, key):
         yield _numbered(_blocks(source, plan, part.where))
         return
-    count = processes.useful()
+    count = processes.useful(_BUSY_BESIDE)
     jobs = [functools.partial(_share, path, plan, key, turn, count) for turn in range(count)]
     streams: Streams[Block] = Streams(jobs, reporter)
     with streams:
@@ -77,7 +79,11 @@ def shapes_of(columns: Sequence[ColumnPlan]) -> list[ColumnShape]:
 
 
 def _is_worth_processes(plan: TablePlan, key: RowKey) -> bool:
-    return key.is_rowid and processes.useful() > 1 and plan.rows * len(plan.loaded_columns) >= shares.WORTH_CELLS
+    return (
+        key.is_rowid
+        and processes.useful(_BUSY_BESIDE) > 1
+        and plan.rows * len(plan.loaded_columns) >= shares.WORTH_CELLS
+    )
 
 
 def _path_of(source: sqlite3.Connection) -> Path | None:

@@ -260,7 +260,7 @@ def test_processes_side_by_side_send_the_same_bytes_in_the_same_order(
     alone = load(path, connection, plan)
     connection.rollback()
     monkeypatch.setattr(shares, "WORTH_CELLS", 1)
-    monkeypatch.setattr(processes, "useful", lambda: 2)
+    monkeypatch.setattr(processes, "useful", lambda beside: 2)
     started = CountingStarts(monkeypatch)
     together = load(path, connection, plan)
     assert started.count == 2
@@ -277,7 +277,7 @@ def test_a_misfit_that_a_process_meets_is_named_by_its_row_in_the_table(
         source.execute("UPDATE t SET c = CASE id WHEN 3333 THEN 'secret' ELSE id END")
         source.commit()
     monkeypatch.setattr(shares, "WORTH_CELLS", 1)
-    monkeypatch.setattr(processes, "useful", lambda: 3)
+    monkeypatch.setattr(processes, "useful", lambda beside: 3)
     with pytest.raises(ValidationFailed, match=r"t\.c: the value in row 3333 \(rowid 3333\)") as refused:
         load(path, connection, plan_of(path, {"id": "bigint", "c": "bigint"}))
     assert "secret" not in refused.value.message
