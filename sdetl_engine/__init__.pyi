@@ -41,6 +41,7 @@ from .observe.rate import RateMeter
 from .outcome import Outcome, OutcomeKind, StageRecord
 from .postgres.registry import Drill, Version
 from .postgres.session import TargetSession
+from .processes import stay_responsive
 from .profiling.facts import ColumnFacts, DateFacts, TableFacts, TypeVerdict
 from .records import (
     RESULT_KINDS,
@@ -241,6 +242,7 @@ __all__ = [
     "setting_keys",
     "shown_value",
     "start_run",
+    "stay_responsive",
     "takes_effect_in",
     "type_cost",
     "verify_backup",

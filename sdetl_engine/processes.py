@@ -48,6 +48,23 @@ NEXT = "next"
 """What a job of `Streams` yields when it is another's turn."""
 
 
+_is_responsive = False
+
+
+def stay_responsive() -> None:
+    """Say, once and for all, that this process has screens to answer for.
+
+    Work that keeps the interpreter busy is then done in a process of its own even where that is no quicker.
+    """
+    global _is_responsive
+    _is_responsive = True
+
+
+def is_responsive() -> bool:
+    """True when `stay_responsive` was called."""
+    return _is_responsive
+
+
 class _Running:
     """Jobs at work side by side, as a context manager; leaving it ends those that still run."""
 

@@ -192,6 +192,7 @@ class SdetlApp(App[int]):
         self.push_screen(screen_of(first))
         self.set_interval(self.terminal.poll_seconds, self._beat)
         self.set_timer(_SETTLED_SECONDS, forget_what_stays)
+        engine.stay_responsive()
 
     def _beat(self) -> None:
         pulse = self.bridge.poll()

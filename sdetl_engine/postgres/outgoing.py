@@ -79,11 +79,8 @@ def shapes_of(columns: Sequence[ColumnPlan]) -> list[ColumnShape]:
 
 
 def _is_worth_processes(plan: TablePlan, key: RowKey) -> bool:
-    return (
-        key.is_rowid
-        and processes.useful(_BUSY_BESIDE) > 1
-        and plan.rows * len(plan.loaded_columns) >= shares.WORTH_CELLS
-    )
+    is_large = plan.rows * len(plan.loaded_columns) >= shares.WORTH_CELLS
+    return key.is_rowid and is_large and (processes.useful(_BUSY_BESIDE) > 1 or processes.is_responsive())
 
 
 def _path_of(source: sqlite3.Connection) -> Path | None:

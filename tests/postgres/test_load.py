@@ -295,3 +295,19 @@ class CountingStarts:
             start(*arguments)
 
         monkeypatch.setattr(processes._Worker, "__init__", counted)
+
+
+def test_a_process_that_answers_for_screens_leaves_the_encoding_to_another(
+    connection: Connection, sqlite_file: MakeSqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, plan = odd_rows(sqlite_file)
+    monkeypatch.setattr(shares, "WORTH_CELLS", 1)
+    monkeypatch.setattr(processes, "useful", lambda beside: 1)
+    started = CountingStarts(monkeypatch)
+    alone = load(path, connection, plan)
+    assert started.count == 0
+    connection.rollback()
+    monkeypatch.setattr(processes, "_is_responsive", False)
+    processes.stay_responsive()
+    assert load(path, connection, plan) == alone
+    assert started.count == 1
