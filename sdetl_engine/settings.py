@@ -45,6 +45,11 @@ Times = Annotated[float, Field(gt=1.0, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
 
 ENVIRONMENT_PREFIX = "SDETL_"
+TAKEN_SCHEMAS: Mapping[str, str] = {
+    "sdetl": "the schema of sdetl's registry",
+    "information_schema": "PostgreSQL's own",
+}
+"""Schemas that are somebody's already, and whose."""
 MEGABYTE = 1024**2
 GIGABYTE = 1024**3
 
@@ -142,6 +147,14 @@ class CleanSettings(_Group):
     """``TABLE.COLUMN=RULE``: how texts with a NUL or with bytes that are not UTF-8 become text: an encoding (cp1252),
     ``escape`` or ``strip-nul``.  Without a rule they go to the quarantine; ``load.types`` can keep the bytes."""
 
+    @field_validator("null_markers")
+    @classmethod
+    def _marks_are_named(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            if "=" not in text:
+                raise ValueError(f"{text!r} is not of the form TABLE.COLUMN=MARK")
+        return texts
+
     @field_validator("numbers_as_dates", "two_digit_years", "time_zones", "decode")
     @classmethod
     def _arguments_exist(cls, texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -177,6 +190,16 @@ class CanarySettings(_Group):
     seed: Annotated[int, Field(ge=0)] = 20251019
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @field_validator("schema_name")
+    @classmethod
+    def _name_fits(cls, name: str) -> str:
+        # Its quarantine is called <canary>_quarantine: 11 bytes more.
+        if len(name.encode()) > 63 - 11 or "\0" in name or name.startswith("pg_"):
+            raise ValueError("a canary's schema has at most 52 bytes and does not begin with pg_")
+        if name in TAKEN_SCHEMAS:
+            raise ValueError(f"{name} is {TAKEN_SCHEMAS[name]} and no canary's")
+        return name
 
 
 class LoadSettings(_Group):
@@ -405,7 +428,16 @@ class Settings(_Group):
         # A version is called <serving>_v20251019_143022, its quarantine <version>_quarantine: 28 bytes more.
         if len(name.encode()) > 63 - 28 or "\0" in name or name.startswith("pg_"):
             raise ValueError("a serving schema has at most 35 bytes and does not begin with pg_")
+        if name in TAKEN_SCHEMAS:
+            raise ValueError(f"{name} is {TAKEN_SCHEMAS[name]} and serves nobody")
         return name
+
+    @model_validator(mode="after")
+    def _canary_is_beside(self) -> Settings:
+        name = self.canary.schema_name
+        if name == self.serving_schema:
+            raise ValueError(f"canary.schema is the serving schema {name}: a canary is dropped, and needs its own")
+        return self
 
     @field_validator("load")
     @classmethod
@@ -429,6 +461,10 @@ class Settings(_Group):
     def standing_decisions(self) -> tuple[Decision, ...]:
         """The decisions of the plan, as the engine uses them."""
         return tuple(d.as_decision() for d in self.decisions)
+
+
+_TABLES = ("load.types", "load.partition", "dashboards.variables")
+"""Settings whose keys are names of the source or of dashboards."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -530,7 +566,16 @@ def _assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"--set {text!r} is not of the form key=value", next_step="write --set gates.min_score=85")
-    return key.strip(), _literal(value)
+    return _unquoted(key.strip()), _literal(value)
+
+
+def _unquoted(key: str) -> str:
+    """The key as plans and the README write it, ``load.types."table.column"``, without the quotes of TOML."""
+    for table in _TABLES:
+        name = key.removeprefix(table + ".")
+        if name != key and len(name) > 2 and name[0] == name[-1] == '"':
+            return f"{table}.{name[1:-1]}"
+    return key
 
 
 def _literal(text: str) -> Any:
@@ -544,9 +589,7 @@ def _literal(text: str) -> Any:
 
 def _known_key(key: str, origin: str) -> str:
     keys = setting_keys()
-    if key in keys or any(
-        key.startswith(f"{known}.") for known in ("load.types", "load.partition", "dashboards.variables")
-    ):
+    if key in keys or any(key.startswith(f"{known}.") for known in _TABLES):
         return key
     near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]}?" if near else ""
@@ -556,7 +599,7 @@ def _known_key(key: str, origin: str) -> str:
 
 
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
-    for table in ("load.types", "load.partition", "dashboards.variables"):
+    for table in _TABLES:
         if key.startswith(table + "."):
             _put(tree, table, {**(_get(tree, table) or {}), key[len(table) + 1 :]: value})
             return
@@ -574,4 +617,7 @@ def _get(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def _explain(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))))
+        for e in error.errors(include_input=False)
+    )

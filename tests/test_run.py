@@ -569,6 +569,33 @@ def test_what_a_killed_canary_left_is_swept(sqlite_file: MakeSource, database: s
     assert resumed.outcome.kind is OutcomeKind.LIVE
 
 
+def test_a_canary_named_like_another_version_drops_nothing(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    migrate(source, database, tmp_path / "w", settings=("serving_schema=desk",))
+    migrate(source, database, tmp_path / "w", settings=("serving_schema=desk",))
+    kept = next(name for name in schemas_of(database) if name.startswith("desk_v"))
+    for name in ("desk", kept):
+        ended = migrate(source, database, tmp_path / "w", settings=(f"canary.schema={name}",))
+        assert (ended.outcome.exit_code, ended.status["canary"]) == (ExitCode.ENVIRONMENT, "failed")
+        assert name in ended.document["error"]["message"]
+        assert rows_of(database, "tickets", name) == 400
+
+
+def test_a_live_version_that_is_gone_is_told_before_anything_is_done(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    migrate(source, database, tmp_path / "w")
+    with psycopg.connect(database) as connection:
+        connection.execute("ALTER SCHEMA servicedesk RENAME TO elsewhere")
+    ended = migrate(source, database, tmp_path / "w")
+    assert (ended.outcome.exit_code, ended.status["preflight"]) == (ExitCode.ENVIRONMENT, "failed")
+    assert "no schema servicedesk" in ended.document["error"]["message"]
+    assert "restore" in ended.document["error"]["next"]
+
+
 def test_one_run_per_target_and_schema(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
     settings = load_settings()
     with psycopg.connect(database, autocommit=True) as holder:

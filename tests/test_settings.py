@@ -62,6 +62,12 @@ def test_later_layers_win(tmp_path: Path) -> None:
         ("backup.retention_days=0", "backup.retention_days"),
         ("load.types.tickets.id=bigint2", "unknown type"),
         ("serving_schema=pg_mine", "serving_schema"),
+        ("serving_schema=sdetl", "registry"),
+        ("serving_schema=information_schema", "PostgreSQL's own"),
+        ("canary.schema=servicedesk", "canary.schema"),
+        ("serving_schema=servicedesk_canary", "canary.schema"),
+        ("canary.schema=sdetl", "registry"),
+        ('clean.null_markers=["incidents.opened"]', "TABLE.COLUMN=MARK"),
         ("nonsense", "key=value"),
     ],
 )
@@ -69,6 +75,7 @@ def test_a_wrong_setting_is_named(assignment: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_settings(assignments=[assignment])
     assert said in caught.value.message
+    assert "Value error" not in caught.value.message
     assert caught.value.exit_code == 2
 
 
@@ -80,6 +87,11 @@ def test_a_wrong_key_in_the_environment_is_named() -> None:
 def test_tables_of_types_keep_names_with_dots_and_blanks(tmp_path: Path) -> None:
     path = plan(tmp_path, '[load.types]\n"my table.TKT-Created Time" = "timestamp"\n')
     assert load_settings(plan=path).load.types == {"my table.TKT-Created Time": "timestamp"}
+
+
+def test_a_key_is_understood_as_the_readme_writes_it() -> None:
+    settings = load_settings(assignments=['load.types."my table.created"=timestamp', "load.types.t.c=text"])
+    assert settings.load.types == {"my table.created": "timestamp", "t.c": "text"}
 
 
 def test_a_plan_is_enough_to_repeat_the_run(tmp_path: Path) -> None:

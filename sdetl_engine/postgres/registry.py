@@ -221,6 +221,13 @@ def get_version(connection: psycopg.Connection[Any], version: str) -> Version | 
     return found[0] if found else None
 
 
+def is_known(connection: psycopg.Connection[Any], schema: str) -> bool:
+    """True when the schema is a version, or serves one: nobody's to be used for anything else."""
+    if not exists(connection):
+        return False
+    return bool(_versions(connection, "WHERE version = %s OR serving_schema = %s", [schema, schema]))
+
+
 def all_versions(connection: psycopg.Connection[Any], serving_schema: str | None = None) -> list[Version]:
     """Every version, newest first; of one serving schema when given."""
     if serving_schema is None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from sdetl_engine.checklist import Stage
 from sdetl_engine.comparing import compare_sides
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.errors import ValidationFailed
+from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.loading import load_version, with_rows
 from sdetl_engine.observe.health import HealthCheck
 from sdetl_engine.planning import target_plan
-from sdetl_engine.postgres import build, quarantine
+from sdetl_engine.postgres import build, quarantine, registry
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.records import CleanedResult, LoadedResult, PreflightResult, ProfileResult
 from sdetl_engine.sqlite.cleaned import sweep_partials
@@ -82,8 +82,19 @@ def _rehearse(run: Deployment, sample: Path, schema_name: str, plan: VersionPlan
 
 
 def _sweep(run: Deployment, schema_name: str) -> None:
-    """A canary that was left standing bears sdetl's mark; one without it is somebody else's and stays."""
+    """A canary that was left standing bears sdetl's mark; one without it is somebody else's and stays.
+
+    Versions bear that mark too, live ones and those that are kept for a rollback: the registry knows them.
+    Raises TargetError when the name is not the canary's.
+    """
     with run.connect() as connection:
+        if registry.is_known(connection, schema_name):
+            raise TargetError(
+                f"schema {schema_name} holds a version that the registry knows, and is no canary's",
+                left_behind="nothing: it was not touched",
+                next_step="choose another name in the setting canary.schema",
+                kind="name-taken",
+            )
         build.drop_schema_if_ours(connection, schema_name)
         build.drop_schema_if_ours(connection, quarantine.schema_name(schema_name))
         connection.commit()

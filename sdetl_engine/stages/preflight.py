@@ -144,6 +144,8 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
         checks.append(Check("target credentials", Verdict.WARNING, warning))
     run.hold_target_lock()
     checks.append(Check("no other run", Verdict.PASSED, f"the lock on schema {run.settings.serving_schema} is ours"))
+    if facts.live_version is not None and not facts.serving_exists:
+        checks.append(_check_live_is_gone(facts))
     checks += _check_rights(facts)
     checks += [_check_dump_program(run, facts), _check_connections(facts), _check_drill(last, facts)]
     checks += [Check("server setting", Verdict.WARNING, sentence) for sentence in facts.settings]
@@ -168,6 +170,17 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
         )
     )
     return facts
+
+
+def _check_live_is_gone(facts: TargetFacts) -> Check:
+    """Nothing can be backed up, compared or switched while what the registry calls live is not there."""
+    return Check(
+        "live version",
+        Verdict.FAILED,
+        f"the registry says that {facts.live_version} is live, but there is no schema {facts.serving_schema}",
+        "",
+        "find out who dropped or renamed it; sdetl restore brings it back from the newest run's backup that has a dump",
+    )
 
 
 def _check_rights(facts: TargetFacts) -> list[Check]:
