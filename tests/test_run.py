@@ -8,11 +8,14 @@ import json
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from sdetl_engine import (
     EnvironmentFailed,
@@ -34,6 +37,7 @@ from sdetl_engine import (
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.events import Snapshot
 from sdetl_engine.findings import StageResult
+from sdetl_engine.postgres import registry
 from sdetl_engine.runner import RunReporter, StageFunction
 from tests.migrating import TICKETS, dashboard, finish, migrate, rows_of, schemas_of
 from tests.postgres.versions import desk
@@ -594,6 +598,54 @@ def test_a_live_version_that_is_gone_is_told_before_anything_is_done(
     assert (ended.outcome.exit_code, ended.status["preflight"]) == (ExitCode.ENVIRONMENT, "failed")
     assert "no schema servicedesk" in ended.document["error"]["message"]
     assert "restore" in ended.document["error"]["next"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(f"DROP TABLE sdetl.{t}" for t in ("format", "versions", "deployments", "drills")),
+        "DELETE FROM sdetl.format",
+    ],
+)
+def test_a_damaged_registry_is_named_and_nothing_is_switched(
+    sqlite_file: MakeSource, database: str, tmp_path: Path, damage: str
+) -> None:
+    source = sqlite_file(TICKETS)
+    migrate(source, database, tmp_path / "w")
+    before = schemas_of(database)
+    with psycopg.connect(database) as connection:
+        connection.execute(damage)
+    ended = migrate(source, database, tmp_path / "w")
+    assert (ended.outcome.exit_code, ended.document["error"]["kind"]) == (ExitCode.ENVIRONMENT, "registry")
+    assert "no whole registry" in ended.document["error"]["message"]
+    assert schemas_of(database) == before
+
+
+@pytest.fixture
+def stranger(database: str) -> Iterator[str]:
+    """The conninfo of the database for a role that has been granted nothing."""
+    name = f"sdetl_test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+        yield make_conninfo(database, user=name)
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_a_role_that_may_not_see_the_registry_is_told_the_grant(
+    sqlite_file: MakeSource, database: str, stranger: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    migrate(source, database, tmp_path / "w")
+    ended = migrate(source, stranger, tmp_path / "w", until=Stage.PREFLIGHT)
+    assert ended.outcome.exit_code is ExitCode.ENVIRONMENT
+    assert "GRANT CREATE ON DATABASE" in ended.document["error"]["next"]
+    assert "GRANT USAGE ON SCHEMA sdetl" in ended.document["error"]["next"]
+    with (
+        psycopg.connect(stranger) as connection,
+        pytest.raises(EnvironmentFailed, match="may not look into schema sdetl") as caught,
+    ):
+        registry.exists(connection)
+    assert "GRANT USAGE ON SCHEMA sdetl" in caught.value.next_step
 
 
 def test_one_run_per_target_and_schema(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:

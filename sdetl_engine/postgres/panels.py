@@ -38,6 +38,9 @@ _KIND_OF = {
 _READS = re.compile(r"[\s(]*(?:SELECT|WITH|VALUES|TABLE|SHOW|EXPLAIN)\b", re.IGNORECASE)
 
 
+_BETWEEN_WORDS = re.compile("(?<!^)(?=[A-Z])")
+
+
 class NotAQuery(Exception):
     """A panel's text is something else than one statement that reads."""
 
@@ -193,7 +196,10 @@ def _kinds(cursor: psycopg.Cursor[Any]) -> tuple[ColumnKind, ...]:
 def _said(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.QueryCanceled):
         return "57014: it took longer than the limit (dashboards.timeout_seconds)"
-    return f"{error.sqlstate or '?'}: {error.diag.message_primary or type(error).__name__}"
+    state = error.sqlstate or "?"
+    kind = _BETWEEN_WORDS.sub(" ", type(error).__name__).lower()
+    # Messages of class 22 (data exception) quote a value of the row; they are named by PostgreSQL's word for the code.
+    return f"{state}: {kind if state.startswith('22') else error.diag.message_primary or kind}"
 
 
 def _try(

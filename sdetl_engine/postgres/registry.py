@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from sdetl_engine.errors import TargetError
 
 SCHEMA = "sdetl"
+_TABLES = ("format", "versions", "deployments", "drills")
 
 
 class VersionStatus(enum.StrEnum):
@@ -116,8 +117,19 @@ FORMAT = len(_MIGRATIONS)
 
 
 def exists(connection: psycopg.Connection[Any]) -> bool:
-    """True when the target has a registry that this session may see."""
-    return bool(_one(connection, "SELECT to_regclass('sdetl.versions') IS NOT NULL"))
+    """True when the target has a registry.  Raises TargetError when it is not whole, or this role may not look."""
+    if _one(connection, "SELECT NOT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = 'sdetl'"):
+        role = sql.Identifier(connection.info.user).as_string(connection)
+        raise TargetError(
+            f"role {connection.info.user} may not look into schema {SCHEMA}, the registry of the target",
+            next_step=f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}; "
+            f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {SCHEMA} TO {role};",
+            kind="rights",
+        )
+    missing = [t for t in _TABLES if _one(connection, f"SELECT to_regclass('{SCHEMA}.{t}') IS NULL")]
+    if missing and len(missing) < len(_TABLES):
+        raise _not_whole(f"table {missing[0]} is missing")
+    return not missing
 
 
 def ensure(connection: psycopg.Connection[Any]) -> None:
@@ -138,6 +150,8 @@ def ensure(connection: psycopg.Connection[Any]) -> None:
         connection.execute("CREATE TABLE sdetl.format (number integer NOT NULL)")
         connection.execute("INSERT INTO sdetl.format VALUES (0)")
     number = _one(connection, "SELECT number FROM sdetl.format")
+    if number is None:
+        raise _not_whole("table format holds no row")
     if number > FORMAT:
         raise TargetError(
             f"the registry in the target was written by a newer sdetl (format {number}, this one knows {FORMAT})",
@@ -344,6 +358,15 @@ def _versions(connection: psycopg.Connection[Any], where: str, values: list[obje
     query = f"SELECT {columns} FROM sdetl.versions {where} ORDER BY created_at DESC, version DESC"
     with connection.cursor(row_factory=class_row(Version)) as cursor:
         return cursor.execute(query, values).fetchall()
+
+
+def _not_whole(what: str) -> TargetError:
+    return TargetError(
+        f"schema {SCHEMA} of the target is no whole registry: {what}",
+        left_behind="nothing: what readers read is untouched",
+        next_step=f"bring schema {SCHEMA} back from the server's own backup; if it is not sdetl's, rename it",
+        kind="registry",
+    )
 
 
 def _one(connection: psycopg.Connection[Any], query: str) -> Any:

@@ -68,6 +68,11 @@ def test_an_error_is_told_with_its_code_and_the_next_query_runs(desk: psycopg.Co
     assert run_panel(desk, "SELECT 1", timeout_seconds=5).ok
 
 
+def test_an_error_quotes_no_value_of_a_row(desk: psycopg.Connection[Any]) -> None:
+    result = run_panel(desk, "SELECT ('secret ' || id)::integer FROM desk.tickets", timeout_seconds=5)
+    assert (result.ok, result.error) == (False, "22P02: invalid text representation")
+
+
 def test_a_query_over_the_limit_is_stopped(desk: psycopg.Connection[Any]) -> None:
     result = run_panel(desk, "SELECT pg_sleep(30)", timeout_seconds=0.2)
     assert not result.ok
