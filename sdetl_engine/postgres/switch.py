@@ -3,21 +3,22 @@
 Where readers are led by their ``search_path`` the version keeps its own name.  It bears the serving name all the same
 while the transaction lasts, so that everything is carried in one way; nobody else ever sees that.
 
-Measured under six readers with tables locked in name order and a ``lock_timeout`` under PostgreSQL's
-``deadlock_timeout``: no torn read, no reader killed.  Renames alone gave torn single-statement reads.
+Readers are kept out by gates (``gates.py``), with a ``lock_timeout`` under PostgreSQL's ``deadlock_timeout``: no torn
+read, no reader killed.  Renames alone gave torn single-statement reads.
 
 The work is in two parts.  Nobody waits for the first: both renames, which only this transaction sees, and everything
-that belongs to the serving schema given to the new version.  Under the locks: what is bound to the tables put up
-again, both sides compared, the readers tried, the registry, the commit.  What a lost connection leaves unknown is
+that belongs to the serving schema given to the new version, the registry.  While readers are kept out: what is bound to
+the tables put up again, compared, tried as its readers, and the commit.  What a lost connection leaves unknown is
 settled by ``pg_xact_status``, never guessed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -36,13 +37,12 @@ from sdetl_engine.postgres.carry.readers import readings, try_reading
 from sdetl_engine.postgres.carry.rebinding import Rebinding, cannot_carry
 from sdetl_engine.postgres.commit import was_committed
 from sdetl_engine.postgres.connect import statement_error
+from sdetl_engine.postgres.gates import REFUSED as _REFUSED
+from sdetl_engine.postgres.gates import Gated, GateLost, Gates
 from sdetl_engine.postgres.place import place_of_live
 from sdetl_engine.postgres.search_paths import lead, refuse_obstacles, roles_led_to, schemas_of_service
 from sdetl_engine.postgres.waiting import oldest_snapshot, who_blocks
 from sdetl_engine.settings import CutoverSettings
-
-_REFUSED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
-
 
 Guard = Callable[[psycopg.Connection[Any], str], None]
 
@@ -190,7 +190,7 @@ class _Switch:
             while True:
                 try:
                     prepared.refuse_old_snapshots()
-                    prepared.complete()
+                    prepared.complete(None)
                 except (*_REFUSED, _TryAgain) as refused:
                     self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
                     self._pause(self._reason(refused, prepared))
@@ -204,31 +204,33 @@ class _Switch:
 
     def _try_for_locks(self, prepared: _Prepared, xid: str) -> Switched:
         self._connection.execute("SAVEPOINT sdetl_locks")
-        while True:
-            locked_at = time.monotonic()
-            try:
-                prepared.refuse_old_snapshots()
-                locked_at = time.monotonic()
-                prepared.complete()
-            except (*_REFUSED, _TryAgain) as refused:
-                self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
-                self._pause(self._reason(refused, prepared))
-                continue
-            self._commit(xid)
-            now = time.monotonic()
-            return Switched(
-                prepared.previous,
-                prepared.adopted,
-                now - self._began,
-                now - locked_at,
-                self._attempts + 1,
-                prepared.carried,
-                prepared.led_roles,
-            )
+        with Gates(self._connect, self._connection, timeout_ms=self._settings.lock_timeout_ms) as gates:
+            while True:
+                try:
+                    prepared.refuse_old_snapshots()
+                    prepared.complete(gates)
+                except (*_REFUSED, _TryAgain, GateLost) as refused:
+                    self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
+                    gates.open()
+                    self._pause(self._reason(refused, prepared))
+                    continue
+                self._commit(xid)
+                now = time.monotonic()
+                return Switched(
+                    prepared.previous,
+                    prepared.adopted,
+                    now - self._began,
+                    now - prepared.locked_at,
+                    self._attempts + 1,
+                    prepared.carried,
+                    prepared.led_roles,
+                )
 
     def _reason(self, refused: Exception, prepared: _Prepared) -> str:
         if isinstance(refused, _TryAgain):
             return str(refused)
+        if isinstance(refused, GateLost):
+            return "a session that was to keep readers out was ended"
         return who_blocks(self._connection, prepared.previous or "", prepared.bound)
 
     def _announce(self, before_commit: Callable[[str], None]) -> str:
@@ -272,6 +274,8 @@ class _Prepared:
         self.carried = Carried()
         self.led_roles: tuple[str, ...] = ()
         self._begun = 0
+        self.locked_at = 0.0
+        """Since when readers may have waited, by the monotonic clock."""
 
     @property
     def bound(self) -> tuple[Bound, ...]:
@@ -307,8 +311,9 @@ class _Prepared:
         if self._place is not None:
             if self.was_led:
                 self._changes.run(_renaming(self._place, order.serving_schema))
-            self._before = Belongings.read(connection, order.serving_schema)
-            bound = read_bound(connection, order.serving_schema)
+            with _without_locks(connection):
+                self._before = Belongings.read(connection, order.serving_schema)
+                bound = read_bound(connection, order.serving_schema)
         self._rename(live)
         if self._before is not None:
             assert self.previous is not None
@@ -357,14 +362,15 @@ class _Prepared:
         text = block.as_string(self._connection)
         return sql.SQL("DO {};").format(sql.Literal(text)).as_string(self._connection)
 
-    def complete(self) -> None:
-        """Lock, put up what is bound to the tables, and lead the readers.
+    def complete(self, gates: Gates | None) -> None:
+        """Keep readers out, put up what is bound to the tables, and lead the readers.
 
-        Raises what PostgreSQL raises for a lock, _StartOver, and TargetError when the version must not go live.
+        Without ``gates`` nobody is kept out: for a rehearsal.  Raises what PostgreSQL raises for a lock, GateLost,
+        _TryAgain, _StartOver, and TargetError when the version must not go live.
         """
         del self._changes.statements[self._begun :]
         if self._rebinding is not None and self._before is not None and self.previous is not None:
-            self._replace(self._rebinding, self._before, self.previous)
+            self._replace(self._rebinding, self._before, self.previous, gates)
         if self._order.roles:
             self._changes.run(_renaming(self._order.serving_schema, self._order.to_version))
         lead(
@@ -373,19 +379,42 @@ class _Prepared:
             self._ours,
             self._order.to_version if self._order.roles else self._order.serving_schema,
         )
+        if gates is not None and not gates.are_shut():
+            raise GateLost
 
-    def _replace(self, rebinding: Rebinding, before: Belongings, previous: str) -> None:
+    def _replace(self, rebinding: Rebinding, before: Belongings, previous: str, gates: Gates | None) -> None:
         """What is bound to the version before goes over to the new one.
 
         Where readers are led by their ``search_path``, no name changes under them: nothing is locked but what is put up.
         """
         connection = self._connection
         tables = [] if self.was_led else _tables_of(connection, previous)
-        rebinding.take_down(_locking(tables, "ACCESS EXCLUSIVE"))
+        for statement in _locking(tables, "ACCESS EXCLUSIVE"):
+            self._changes.note(statement)
+        own = () if self.was_led or gates is None else self._ask(gates, previous, len(rebinding.bound))
+        self.locked_at = time.monotonic()
+        rebinding.take_down([relation.locking(previous) for relation in own])
+        if gates is not None:
+            gates.shut()
         if not before.is_still(connection, previous):
             raise _StartOver(f"somebody changed grants in {previous} meanwhile")
         if rebinding.bound:
             self._put_up(rebinding)
+
+    def _ask(self, gates: Gates, previous: str, bound: int) -> Sequence[Gated]:
+        """Have the gates ask for their relations; returns those that this session has to lock by itself.
+
+        These are all where there are no gates, or there is but one lock to be had, and those that it holds already.
+        """
+        assert self._place is not None
+        relations = _gated(self._connection, previous)
+        others = [relation for relation, is_ours in relations if not is_ours]
+        if len(others) + bound > 1:
+            gates.open_sessions(len(others))
+        if not len(gates):
+            others = []
+        gates.ask(self._place, others)
+        return [relation for relation, _ in relations if relation not in others]
 
     def refuse_old_snapshots(self) -> None:
         """A REPEATABLE READ session older than the load would see the new version empty.  Raises _TryAgain."""
@@ -493,6 +522,33 @@ def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tup
 
 def _still_live(order: SwitchOrder) -> str:
     return f"{order.expected_live or 'what was there before'} is still live in {order.serving_schema}, whole"
+
+
+@contextlib.contextmanager
+def _without_locks(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """What is read inside leaves no lock behind; PostgreSQL locks the tables of a view whose definition it writes."""
+    connection.execute("SAVEPOINT sdetl_look")
+    yield
+    connection.execute("ROLLBACK TO SAVEPOINT sdetl_look")
+    connection.execute("RELEASE SAVEPOINT sdetl_look")
+
+
+def _gated(connection: psycopg.Connection[Any], schema: str) -> list[tuple[Gated, bool]]:
+    """What readers find in the schema, and whether this session holds a lock on it; without views that the role may
+    not alter."""
+    rows = connection.execute(
+        """
+        SELECT c.oid, c.relkind::text, c.relname, pg_get_userbyid(c.relowner), EXISTS (
+                 SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.relation = c.oid AND l.granted)
+        FROM pg_class c
+        WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s)
+          AND (c.relkind IN ('r', 'p') AND NOT c.relispartition
+               OR c.relkind IN ('v', 'm') AND pg_has_role(c.relowner, 'USAGE'))
+        ORDER BY c.relname
+        """,
+        [schema],
+    ).fetchall()
+    return [(Gated(oid, kind, name, owner), ours) for oid, kind, name, owner, ours in rows]
 
 
 def _tables_of(connection: psycopg.Connection[Any], schema: str) -> list[sql.Identifier]:

@@ -23,6 +23,10 @@ class Changes:
         self.connection.execute(sql.Composed([statement]))
         self.statements.append(statement.as_string(self.connection))
 
+    def note(self, statement: sql.Composable) -> None:
+        """Keep a statement whose effect was had in another way."""
+        self.statements.append(statement.as_string(self.connection))
+
     def run_at_once(self, statements: Sequence[sql.Composed]) -> None:
         """Execute several in one message to the server, so that nothing comes between them; all or none."""
         if statements:
