@@ -1,4 +1,4 @@
-"""What became of a transaction whose COMMIT was never answered: asked of the server, never guessed."""
+"""What became of a transaction: asked of the server where its COMMIT was never answered, and flushed behind it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ def was_committed(connect: Callable[[], psycopg.Connection[Any]], xid: str, vers
         next_step="when the server answers again, see sdetl versions, then continue with --resume",
         kind="switch-unknown",
     )
+
+
+def flush(connection: psycopg.Connection[Any]) -> None:
+    """Write something, so that the next COMMIT waits until all that was written before it is on disk, and with it what
+    was committed without waiting."""
+    connection.execute("SELECT pg_logical_emit_message(true, 'sdetl', '')")
 
 
 def _status(connect: Callable[[], psycopg.Connection[Any]], xid: str) -> str:

@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from sdetl_engine.errors import SdetlError
+from sdetl_engine.postgres.commit import flush
 
 MOST_SESSIONS = 32
 _SHARE_OF_FREE = 4
@@ -89,6 +90,15 @@ class Gates:
                 return
             session.autocommit = True
             self._sessions.append(session)
+
+    def flush(self) -> None:
+        """Have what the renaming transaction has written so far on disk, so that its COMMIT needs little time where it has
+        to wait for it: where it drops a materialized view, PostgreSQL has it wait."""
+        for session in self._sessions[:1]:
+            try:
+                flush(session)
+            except psycopg.OperationalError as error:
+                raise GateLost from error
 
     def ask(self, schema: str, relations: Sequence[Gated]) -> None:
         """Ask for all the locks at once, and go on; ``shut`` tells whether they were had.  Raises GateLost.

@@ -35,7 +35,7 @@ from sdetl_engine.postgres.carry.grants import Rights
 from sdetl_engine.postgres.carry.publications import withdraw
 from sdetl_engine.postgres.carry.readers import readings, try_reading
 from sdetl_engine.postgres.carry.rebinding import Rebinding, cannot_carry
-from sdetl_engine.postgres.commit import was_committed
+from sdetl_engine.postgres.commit import flush, was_committed
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.gates import REFUSED as _REFUSED
 from sdetl_engine.postgres.gates import Gated, GateLost, Gates
@@ -241,7 +241,10 @@ class _Switch:
         return str(row[0])
 
     def _commit(self, xid: str) -> None:
+        """Commit, and wait until it is safe: until then nobody was told, and a crash would leave what was live before."""
         try:
+            self._connection.commit()
+            flush(self._connection)
             self._connection.commit()
         except psycopg.OperationalError:
             if not was_committed(self._connect, xid, self._order.to_version):
@@ -291,6 +294,8 @@ class _Prepared:
         """Look, rename, give, compare, try the readers, enter into the registry; only this transaction sees it."""
         connection, order = self._connection, self._order
         connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self._settings.lock_timeout_ms}ms"])
+        # Readers are not to wait for the disk: the commit is flushed right behind (``_commit``).
+        connection.execute("SET LOCAL synchronous_commit = off")
         # Were sdetl stopped while it holds the locks, the server itself must let the readers go.
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
         # Definitions are read and written with every name qualified.
@@ -411,6 +416,7 @@ class _Prepared:
         others = [relation for relation, is_ours in relations if not is_ours]
         if len(others) + bound > 1:
             gates.open_sessions(len(others))
+            gates.flush()
         if not len(gates):
             others = []
         gates.ask(self._place, others)

@@ -95,7 +95,8 @@ def test_killed_at_every_statement_one_whole_version_is_live(it: Desk, two: tupl
                 break
             assert "is still live" in error.left_behind, at
             assert one_whole_version(it, watcher) == start, at
-        assert deadly.statements < at
+        # What is killed behind its COMMIT, before it is flushed, was settled by asking.
+        assert deadly.statements <= at
         assert at > 60
         assert one_whole_version(it, watcher) == goal
 
@@ -130,7 +131,10 @@ def test_the_process_killed_at_every_statement_one_whole_version_is_live(it: Des
             if process.exitcode == 0:
                 break
             assert process.exitcode == -signal.SIGKILL
-            assert one_whole_version(it, watcher) == start, at
+            if (live := one_whole_version(it, watcher)) == goal:
+                # Killed behind its COMMIT.
+                break
+            assert live == start, at
     assert at > 60
     assert one_whole_version(it) == goal
 
