@@ -50,6 +50,8 @@ TAKEN_SCHEMAS: Mapping[str, str] = {
     "information_schema": "PostgreSQL's own",
 }
 """Schemas that are somebody's already, and whose."""
+_LONGEST_SERVING = 63 - 28
+_DRILL_SUFFIX = "_drill"
 MEGABYTE = 1024**2
 GIGABYTE = 1024**3
 
@@ -362,6 +364,15 @@ class PruneSettings(_Group):
     """Exports of late writes that are younger stay: once their version is gone they are all that is left of those rows."""
 
 
+def _serves(name: str, what: str) -> str:
+    """The name, when versions can be called after it: <serving>_v20251019_143022_quarantine is 28 bytes more."""
+    if len(name.encode()) > _LONGEST_SERVING or "\0" in name or name.startswith("pg_"):
+        raise ValueError(f"{what} has at most {_LONGEST_SERVING} bytes and does not begin with pg_")
+    if name in TAKEN_SCHEMAS:
+        raise ValueError(f"{name} is {TAKEN_SCHEMAS[name]} and serves nobody")
+    return name
+
+
 class DrillSettings(_Group):
     """The rehearsal of the way back."""
 
@@ -369,6 +380,15 @@ class DrillSettings(_Group):
     """The budget of a rollback, from the order to rows read back.  A drill that needs longer has failed."""
     max_rows: Annotated[int, Field(ge=100)] = 300_000
     """Of a source with more rows, a sample that is closed over its relations is drilled with."""
+    schema_name: Annotated[str | None, Field(alias="schema", min_length=1)] = None
+    """What a drill serves and drops again; None: the serving schema's name and ``_drill``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @field_validator("schema_name")
+    @classmethod
+    def _name_fits(cls, name: str | None) -> str | None:
+        return None if name is None else _serves(name, "a drill's schema")
 
 
 class TargetSettings(_Group):
@@ -425,18 +445,20 @@ class Settings(_Group):
     @field_validator("serving_schema")
     @classmethod
     def _name_fits(cls, name: str) -> str:
-        # A version is called <serving>_v20251019_143022, its quarantine <version>_quarantine: 28 bytes more.
-        if len(name.encode()) > 63 - 28 or "\0" in name or name.startswith("pg_"):
-            raise ValueError("a serving schema has at most 35 bytes and does not begin with pg_")
-        if name in TAKEN_SCHEMAS:
-            raise ValueError(f"{name} is {TAKEN_SCHEMAS[name]} and serves nobody")
-        return name
+        return _serves(name, "a serving schema")
 
     @model_validator(mode="after")
     def _canary_is_beside(self) -> Settings:
         name = self.canary.schema_name
         if name == self.serving_schema:
             raise ValueError(f"canary.schema is the serving schema {name}: a canary is dropped, and needs its own")
+        return self
+
+    @model_validator(mode="after")
+    def _drill_is_beside(self) -> Settings:
+        name = self.drill.schema_name
+        if name == self.serving_schema:
+            raise ValueError(f"drill.schema is the serving schema {name}: what a drill serves is dropped again")
         return self
 
     @field_validator("load")
@@ -456,6 +478,12 @@ class Settings(_Group):
                     f"no rule is called {decision.rule!r}" + (f"; did you mean {near[0]}?" if near else "")
                 )
         return decisions
+
+    @property
+    def drill_schema(self) -> str:
+        """What a drill serves: never the schema that dashboards read."""
+        named = self.serving_schema.encode()[: _LONGEST_SERVING - len(_DRILL_SUFFIX)].decode(errors="ignore")
+        return self.drill.schema_name or named + _DRILL_SUFFIX
 
     @property
     def standing_decisions(self) -> tuple[Decision, ...]:

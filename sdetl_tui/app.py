@@ -441,6 +441,11 @@ class SdetlApp(App[int]):
         """The schema that dashboards read."""
         return self._settings_at_hand().serving_schema
 
+    @property
+    def drill_schema(self) -> str:
+        """What a drill serves and drops again."""
+        return self._settings_at_hand().drill_schema
+
     def ask_versions(self, then: Callable[[Job], None]) -> None:
         """Read the registry of the target, beside the screens."""
         opening = self.session_opener()

@@ -143,7 +143,7 @@ class LineMode:
                 with self._session() as (session, settings):
                     earlier = engine.earlier_drills(session)
                 return drill.blocks(
-                    settings.serving_schema, tuple(Fault), (), None, earlier, self._glyphs, is_running=False
+                    settings.drill_schema, tuple(Fault), (), None, earlier, self._glyphs, is_running=False
                 )
         if look is None:
             return ()
@@ -387,7 +387,7 @@ class LineMode:
         with self._session() as (session, settings):
             result = engine.drill(self._bridge.workspace, session, settings, _StepTeller(self._teller))
         shown = drill.blocks(
-            settings.serving_schema, (), result.steps, result, result.earlier, self._glyphs, is_running=False
+            settings.drill_schema, (), result.steps, result, result.earlier, self._glyphs, is_running=False
         )
         self._teller.tell(shown)
 

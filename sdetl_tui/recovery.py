@@ -54,7 +54,7 @@ def drill_command(
     with engine.open_session(space, target or show.target_of_environment(), settings) as session:
         faults = tuple(fault or Fault)
         show.agree(
-            f"rehearse in {session.target.describe()}: load two versions into {settings.serving_schema}_drill, break "
+            f"rehearse in {session.target.describe()}: load two versions into {settings.drill_schema}, break "
             f"{', '.join(faults)}, go back, restore, and drop it all again",
             yes=yes,
         )

@@ -14,6 +14,8 @@ from sdetl_engine.postgres.session import TargetSession
 class WatchedSession(TargetSession):
     """Knows the connections that it opened, so that a fault can be put into the one that is loading."""
 
+    is_rehearsing = True
+
     def __init__(self, like: TargetSession) -> None:
         super().__init__(like.target, like.workspace, like.settings)
         self._opened: list[weakref.ref[psycopg.Connection[Any]]] = []

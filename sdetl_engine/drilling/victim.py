@@ -14,6 +14,7 @@ from pathlib import Path
 from sdetl_engine.checklist import Stage
 from sdetl_engine.drilling import VICTIM_IS_LOADING
 from sdetl_engine.drilling.relay import Relay
+from sdetl_engine.drilling.session import WatchedSession
 from sdetl_engine.engine import resume_run
 from sdetl_engine.events import SilentReporter
 from sdetl_engine.postgres.connect import Target
@@ -26,7 +27,7 @@ def main() -> None:
     """Run up to the middle of the load, then wait to be killed; leave when nobody does."""
     job = json.loads(sys.stdin.readline())
     target = Target(**{**job["target"], "warnings": tuple(job["target"]["warnings"])})
-    session = TargetSession(target, Workspace(Path(job["server_workspace"])), load_settings())
+    session = WatchedSession(TargetSession(target, Workspace(Path(job["server_workspace"])), load_settings()))
     runner = resume_run(Workspace(Path(job["workspace"])), job["run_id"], session=session)
 
     def wait_in_the_load(stage: Stage | None, fact: str) -> None:

@@ -20,6 +20,8 @@ from psycopg.types.json import Jsonb
 from sdetl_engine.errors import TargetError
 
 SCHEMA = "sdetl"
+_OF_A_DRILL = "made by a drill"
+"""How the note of a version begins that a rehearsal may drop."""
 _TABLES = ("format", "versions", "deployments", "drills")
 
 
@@ -177,8 +179,14 @@ def add_version(
     score: float | None = None,
     note: str | None = None,
     loaded_now: bool = True,
+    of_a_drill: bool = False,
 ) -> None:
-    """Enter a version.  ``loaded_now``: its rows were written by the present transaction."""
+    """Enter a version.  ``loaded_now``: its rows were written by the present transaction.
+
+    ``of_a_drill``: a rehearsal makes it, and drops it again.
+    """
+    if of_a_drill:
+        note = ": ".join(filter(None, (_OF_A_DRILL, note)))
     connection.execute(
         """
         INSERT INTO sdetl.versions (version, serving_schema, status, created_by, run_id, source_name, source_md5,
@@ -335,6 +343,11 @@ def drills(connection: psycopg.Connection[Any], limit: int = 10) -> list[Drill]:
     columns = ", ".join(field.name for field in dataclasses.fields(Drill))
     with connection.cursor(row_factory=class_row(Drill)) as cursor:
         return cursor.execute(f"SELECT {columns} FROM sdetl.drills ORDER BY at DESC LIMIT %s", [limit]).fetchall()
+
+
+def is_of_a_drill(version: Version) -> bool:
+    """True when a rehearsal made the version: only such a one is a rehearsal's to drop."""
+    return (version.note or "").startswith(_OF_A_DRILL)
 
 
 def forget(connection: psycopg.Connection[Any], serving_schema: str) -> None:

@@ -20,6 +20,9 @@ class TargetSession:
     ``spoken`` is the target as ``--target`` takes it, without a password.  ``workspace`` is where the embedded server is.
     """
 
+    is_rehearsing = False
+    """True when what is built through it is a drill's, and marked as such."""
+
     def __init__(self, target: Target, workspace: Workspace, settings: Settings) -> None:
         self.target = target
         self.workspace = workspace

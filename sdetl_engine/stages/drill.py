@@ -21,7 +21,7 @@ from sdetl_engine.checklist import Stage
 from sdetl_engine.drill_records import DrillResult, Fault, ReaderReport
 from sdetl_engine.drilling.data import drill_data
 from sdetl_engine.drilling.faults import Scene, break_it
-from sdetl_engine.drilling.ground import Ground, drill_folder, drill_schema
+from sdetl_engine.drilling.ground import Ground, drill_folder
 from sdetl_engine.drilling.readers import Readers
 from sdetl_engine.drilling.relay import Relay
 from sdetl_engine.drilling.session import WatchedSession
@@ -85,7 +85,7 @@ def drill(
         lock = stack.enter_context(session.connect())
         lock.autocommit = True
         server_version = lock.info.server_version // 10_000
-        stack.enter_context(run_lock(lock, f"{drill_schema(settings.serving_schema)} (rehearsal)"))
+        stack.enter_context(run_lock(lock, f"{settings.drill_schema} (rehearsal)"))
         folder = stack.enter_context(drill_folder(workspace))
         ground = Ground(session, settings, folder)
         ground.sweep()
@@ -215,8 +215,9 @@ def _restore(drilled: _Rehearsal, readers: Readers, run_id: str, dumped: str) ->
     """The dump that version 2's run took of version 1 comes back as a version of its own."""
     began, ground = time.monotonic(), drilled.ground
     backup = find_backup(ground.workspace, run_id)
-    restored = drilled.tools.restore_beside(ground.workspace, ground.session, ground.settings, drilled.reporter, backup)
-    done = drilled.tools.make_restored_live(ground.session, ground.settings, drilled.reporter, restored)
+    session = WatchedSession(ground.session)
+    restored = drilled.tools.restore_beside(ground.workspace, session, ground.settings, drilled.reporter, backup)
+    done = drilled.tools.make_restored_live(session, ground.settings, drilled.reporter, restored)
     _learn(drilled, readers)
     drilled.restore_seconds = time.monotonic() - began
     drilled.content[done.live_version] = drilled.content[dumped]

@@ -83,6 +83,7 @@ def _register(run: Deployment, connection: psycopg.Connection[Any], loaded: Load
         source_md5=backup.md5,
         table_rows={p.table: p.rows_held for p in loaded.proof},
         score=round(score.after, 2),
+        of_a_drill=run.target().is_rehearsing,
     )
 
 

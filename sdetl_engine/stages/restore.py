@@ -196,6 +196,7 @@ def _register(
             score=dumped.score if dumped else None,
             loaded_now=False,
             note=f"{dump.version or 'what was live'}, restored from the dump that run {manifest.run_id} took",
+            of_a_drill=session.is_rehearsing,
         )
         connection.commit()
     return version, live.version if live else None

@@ -46,7 +46,7 @@ class DrillScreen(PlaceScreen):
         error = kept.error or self._error
         trouble = (Note(error_lines(error)),) if error is not None else ()
         shown = view.blocks(
-            self.wizard.serving_schema,
+            self.wizard.drill_schema,
             kept.faults,
             self._steps(),
             kept.result,
@@ -89,7 +89,7 @@ class DrillScreen(PlaceScreen):
         lines = [
             line(
                 "Rehearses in schema ",
-                Span(f"{self.wizard.serving_schema}_drill", Tone.STRONG),
+                Span(self.wizard.drill_schema, Tone.STRONG),
                 " of ",
                 self.wizard.target,
                 ".",

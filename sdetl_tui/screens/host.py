@@ -65,6 +65,10 @@ class Host(Protocol):
         """The schema that dashboards read."""
 
     @property
+    def drill_schema(self) -> str:
+        """What a drill serves and drops again."""
+
+    @property
     def place_screen(self) -> PlaceScreen | None:
         """The place that is shown, below any dialog."""
 

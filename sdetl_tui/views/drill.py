@@ -26,7 +26,7 @@ FAULT_WORDS: dict[Fault, str] = {
 
 
 def blocks(
-    serving: str,
+    schema: str,
     chosen: Collection[Fault],
     steps: Sequence[DrillStep],
     result: DrillResult | None,
@@ -40,18 +40,18 @@ def blocks(
     if result is not None:
         found += _result(result)
     elif not is_running:
-        found += [Note(_plan(serving)), _faults(chosen, glyphs)]
+        found += [Note(_plan(schema)), _faults(chosen, glyphs)]
     if steps or is_running:
         found.append(_steps(steps))
     return (*found, *_trend(earlier, glyphs))
 
 
-def _plan(serving: str) -> tuple[Line, ...]:
+def _plan(schema: str) -> tuple[Line, ...]:
     return (
         line(
             "Where: schema ",
-            Span(f"{serving}_drill", Tone.STRONG),
-            f", never {serving}; that it stays untouched is proved.",
+            Span(schema, Tone.STRONG),
+            ", never the one that dashboards read; that it stays untouched is proved.",
         ),
         line(
             "What: build two versions, switch under readers that never stop reading, break what is chosen below, roll"

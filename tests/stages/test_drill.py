@@ -33,14 +33,19 @@ SETTINGS = ("health.start_free_bytes=0", "health.min_free_bytes=0")
 
 
 def rehearse(
-    database: str, workspace: Path, *faults: Fault, source: Path | None = None, budget: float = 60.0
+    database: str,
+    workspace: Path,
+    *faults: Fault,
+    source: Path | None = None,
+    budget: float = 60.0,
+    settings: tuple[str, ...] = (),
 ) -> DrillResult:
-    settings = load_settings(assignments=SETTINGS)
-    with open_session(Workspace(workspace), database, settings) as session:
+    chosen = load_settings(assignments=(*SETTINGS, *settings))
+    with open_session(Workspace(workspace), database, chosen) as session:
         return drill(
             Workspace(workspace),
             session,
-            settings,
+            chosen,
             SilentReporter(),
             source=source,
             faults=faults,
@@ -149,16 +154,32 @@ def test_a_foreign_schema_of_that_name_is_not_touched(sqlite_file: MakeSource, d
     assert rows_of(database, "mine", "servicedesk_drill") == 0
 
 
-def test_what_a_killed_drill_left_is_swept_by_the_next(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
-    source = sqlite_file(TICKETS)
-    left = migrate(source, database, tmp_path / "w", settings=("serving_schema=servicedesk_drill",))
-    (tmp_path / "w" / "drill-dead").mkdir()
+def test_a_folder_that_a_killed_drill_left_is_swept_by_the_next(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    (tmp_path / "w" / "drill-dead").mkdir(parents=True)
     (tmp_path / "w" / "drill-dead" / "working.lock").touch()
-    assert "servicedesk_drill" in schemas_of(database)
-    assert rehearse(database, tmp_path / "w", Fault.FULL_DISK, source=source).passed
-    assert left.runner.deployment.version not in schemas_of(database)
-    assert schemas_of(database) == {"sdetl"}
+    assert rehearse(database, tmp_path / "w", Fault.FULL_DISK, source=sqlite_file(TICKETS)).passed
     assert not (tmp_path / "w" / "drill-dead").exists()
+
+
+def test_a_schema_that_somebody_serves_under_the_drills_name_is_not_touched(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    migrate(source, database, tmp_path / "w", settings=("serving_schema=servicedesk_drill",))
+    before = schemas_of(database)
+    with pytest.raises(EnvironmentFailed, match="no place for a drill: version servicedesk_drill_v") as refused:
+        rehearse(database, tmp_path / "w", source=source)
+    assert (schemas_of(database), rows_of(database, "tickets", "servicedesk_drill")) == (before, 400)
+    said = next(word for word in refused.value.next_step.split() if word.startswith("drill.schema="))
+    assert rehearse(database, tmp_path / "w", source=source, settings=(said,)).passed
+    assert schemas_of(database) == before
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP SCHEMA sdetl CASCADE")
+    with pytest.raises(EnvironmentFailed, match="no place for a drill: schema servicedesk_drill"):
+        rehearse(database, tmp_path / "w", source=source)
+    assert rows_of(database, "tickets", "servicedesk_drill") == 400
 
 
 def test_a_drill_on_the_command_line(sqlite_file: MakeSource, database: str, tmp_path: Path) -> None:
