@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdetl_engine.grafana.answers import Answer, ColumnKind, Row, kept
+from sdetl_engine.grafana.said import without_values
 
 _KINDS = {"number": ColumnKind.NUMBER, "time": ColumnKind.TIME, "boolean": ColumnKind.BOOLEAN}
 
@@ -23,7 +24,7 @@ def read_answer(document: object, ref: str, keep_rows: int, milliseconds: float)
     if not isinstance(result, Mapping):
         raise NotFrames("it holds no result of the query")
     if result.get("error"):
-        return Answer(False, milliseconds=milliseconds, error=str(result["error"])[:500])
+        return Answer(False, milliseconds=milliseconds, error=without_values(str(result["error"])))
     frames = result.get("frames", [])
     if not isinstance(frames, list):
         raise NotFrames("its frames are no list")

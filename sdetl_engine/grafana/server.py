@@ -17,6 +17,7 @@ from sdetl_engine.errors import UsageError
 from sdetl_engine.grafana.answers import Answer
 from sdetl_engine.grafana.dashboards import Dashboard, dashboard_of
 from sdetl_engine.grafana.frames import NotFrames, read_answer
+from sdetl_engine.grafana.said import without_values
 from sdetl_engine.grafana.timerange import epoch_milliseconds
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class GrafanaServer:
         found = _mapping(self._ask(lambda: self._api.datasource.health(quote(uid, safe="")), broken_is_told=True))
         if found.get("status") == "OK":
             return None
-        return str(found.get("message") or "it does not say what")[:300]
+        return without_values(str(found.get("message") or "it does not say what"))[:300]
 
     def query(self, sql: str, uid: str, form: str, start: datetime, end: datetime, keep_rows: int) -> Answer:
         """Ask a data source as a panel does.  Raises GrafanaFailed; a query that fails is an answer."""
@@ -175,7 +176,7 @@ class GrafanaServer:
 
 
 def _refusal(status: int, told: object) -> str:
-    message = str(_mapping(told).get("message") or "")[:200]
+    message = without_values(str(_mapping(told).get("message") or ""))[:200]
     return _REFUSED.get(status, f"it answers {status}" + (f": {message}" if message else ""))
 
 

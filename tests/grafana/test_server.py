@@ -14,6 +14,7 @@ from sdetl_engine.events import RecordingReporter, SilentReporter
 from sdetl_engine.grafana.answers import ColumnKind
 from sdetl_engine.grafana.asking import Asking
 from sdetl_engine.grafana.frames import NotFrames, read_answer
+from sdetl_engine.grafana.said import without_values
 from sdetl_engine.grafana.server import GrafanaFailed, GrafanaServer
 from sdetl_engine.settings import DashboardSettings, GrafanaSettings, load_settings
 from tests.grafana.stub import TOKEN, Fault, Grafana, grafana
@@ -94,6 +95,48 @@ def test_a_query_that_fails_is_an_answer(known: Grafana) -> None:
     answer = ask(known, "SELECT nothing")
     assert (answer.ok, answer.error) == (False, 'db query error: pq: column "nothing" does not exist')
     assert ask(known, "SELECT 1 WHERE false").is_empty
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'Anna Arm'::int",
+        "SELECT 'Anna Arm'::date",
+        "SELECT to_date('Anna Arm', 'YYYY')",
+        "SELECT 'Anna Arm'::jsonb",
+        "SELECT ('{' || 'Anna Arm')::int[]",
+        "SELECT make_interval(secs => 'Anna Arm \"x\"'::float)",
+        "SELECT now() AT TIME ZONE 'Anna Arm'",
+        "SELECT 'x' ~ ('Anna Arm' || '(')",
+        "DO $$ BEGIN RAISE EXCEPTION 'Anna Arm is late'; END $$",
+    ],
+)
+def test_no_value_of_a_row_comes_back_with_an_error(known: Grafana, sql: str) -> None:
+    answer = ask(known, sql)
+    assert not answer.ok
+    assert answer.error.startswith("db query error: pq: ")
+    assert "Anna" not in answer.error
+    assert "Arm" not in answer.error
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('ERROR: invalid input syntax for type integer: "Anna" (SQLSTATE 22P02)', None),
+        ('pq: invalid input syntax for type integer: "Anna"', "pq: invalid input syntax for type integer"),
+        ('ERROR: relation "servicedesk.tickets" does not exist (SQLSTATE 42P01)', ""),
+        ("pq: permission denied for table tickets", ""),
+        ("pq: canceling statement due to statement timeout", ""),
+        ('pq: column "t.team" must appear in the GROUP BY clause or be used in an aggregate function', ""),
+        ("pq: function date_trunk(unknown, timestamp without time zone) does not exist", ""),
+        ("pq: operator does not exist: text + integer", ""),
+        ("dial tcp 10.0.0.1:5432: connect: connection refused", ""),
+        ("failed to parse 'Anna' as \"Arm\"", 'failed to parse "..."'),
+    ],
+)
+def test_what_grafana_says_of_names_is_passed_on(text: str, said: str | None) -> None:
+    wanted = "ERROR: invalid input syntax for type integer (SQLSTATE 22P02)" if said is None else said or text
+    assert without_values(text) == wanted
 
 
 @pytest.mark.parametrize(
