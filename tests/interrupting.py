@@ -10,13 +10,22 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from hypothesis import strategies as st
 
 from sdetl_engine import Settings, Stage, Workspace, load_settings, resume_run, run_states, start_run
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.runner import RunReporter
 from tests.migrating import Ended, finish
+
+
+def end_backend(watcher: psycopg.Connection[Any], pid: int) -> None:
+    """Have the server end a session, and wait until it is gone.  ``watcher``: another session, in autocommit mode."""
+    watcher.execute("SELECT pg_terminate_backend(%s)", [pid])
+    while watcher.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone():
+        pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sdetl_engine.errors import TargetError, UsageError
 from sdetl_engine.postgres.connect import Target, open_connection, open_pool, statement_error
 from tests.conftest import Server
+from tests.interrupting import end_backend
 
 SECRET = "CANARYpw7f3a"
 NOWHERE = {"HOME": "/nonexistent"}
@@ -176,7 +177,7 @@ def test_the_pool_replaces_a_connection_that_the_server_ended(database: str) -> 
         with pool.connection() as connection:
             backend = connection.info.backend_pid
         with psycopg.connect(database, autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
+            end_backend(other, backend)
         with pool.connection() as connection:
             assert connection.info.backend_pid != backend
             assert connection.execute("SHOW search_path").fetchone() == ("pg_catalog",)
@@ -283,7 +284,7 @@ def test_a_statement_that_fails_is_told_without_the_value(connection: psycopg.Co
 def test_a_connection_that_broke_is_called_that(database: str) -> None:
     connection = psycopg.connect(database)
     with psycopg.connect(database, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+        end_backend(other, connection.info.backend_pid)
     with pytest.raises(psycopg.Error) as caught:
         connection.execute("SELECT 1")
     assert statement_error(caught.value, "loading table tickets").kind == "connection-lost"

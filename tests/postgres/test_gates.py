@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from sdetl_engine.errors import TargetError
+from tests.interrupting import end_backend
 from tests.postgres.versions import Desk, desk
 
 
@@ -32,10 +33,12 @@ def two(it: Desk) -> tuple[str, str]:
 
 def end_who_holds(it: Desk, which: str) -> None:
     """End the session whose lock the condition describes, and wait until it is gone."""
-    ((pid,),) = it.ask(f"SELECT DISTINCT pid FROM pg_locks WHERE {which}")
-    it.run(f"SELECT pg_terminate_backend({pid})")
-    while it.ask(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}"):
-        pass
+    ((pid,),) = it.ask(
+        "SELECT DISTINCT pid FROM pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        f"AND {which}"
+    )
+    with psycopg.connect(it.conninfo, autocommit=True) as watcher:
+        end_backend(watcher, pid)
 
 
 def connecting(it: Desk, while_shut: Callable[[], None]) -> Callable[[], psycopg.Connection[Any]]:

@@ -17,6 +17,7 @@ from sdetl_engine.events import RecordingReporter, SilentReporter
 from sdetl_engine.postgres.load import load_table, open_source
 from sdetl_engine.postgres.plan import PartitionUnit, TablePlan
 from sdetl_engine.sqlite import shares
+from tests.interrupting import end_backend
 from tests.postgres.loads import SCHEMA, facts_of, load, plan_of, rows_in
 
 MakeSqlite = Callable[[str], Path]
@@ -173,7 +174,7 @@ def test_a_server_that_goes_away_is_named_as_such(
 
     def terminate() -> None:
         with psycopg.connect(database, autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            end_backend(other, pid)
 
     connection.execute(f"CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.t (id bigint, c text)")
     with contextlib.closing(open_source(path)) as source, pytest.raises(TargetError) as broken:

@@ -15,6 +15,7 @@ import pytest
 
 from sdetl_engine.errors import TargetError
 from sdetl_engine.postgres import commit, registry
+from tests.interrupting import end_backend
 from tests.postgres.versions import Desk, desk
 
 
@@ -57,10 +58,7 @@ class Killed(psycopg.Connection[Any]):
     def _count(self) -> None:
         self.statements += 1
         if self.statements == self.deadly:
-            pid = self.info.backend_pid
-            self.executioner.execute("SELECT pg_terminate_backend(%s)", [pid])
-            while self.executioner.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone():
-                pass
+            end_backend(self.executioner, self.info.backend_pid)
 
 
 def one_whole_version(it: Desk, watcher: psycopg.Connection[Any] | None = None) -> str:

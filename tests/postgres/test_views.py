@@ -14,6 +14,7 @@ from sdetl_engine.postgres.plan import VersionPlan, ViewPlan
 from sdetl_engine.postgres.viewing import create_views
 from sdetl_engine.records import LoadedResult
 from sdetl_engine.values.types import Kind
+from tests.conftest import Server
 from tests.migrating import TICKETS, Ended, migrate
 
 MakeSource = Callable[[str], Path]
@@ -65,7 +66,11 @@ KEPT = [
 
 
 @pytest.mark.parametrize("view", KEPT)
-def test_views_that_mean_the_same_are_kept(sqlite_file: MakeSource, database: str, tmp_path: Path, view: str) -> None:
+def test_views_that_mean_the_same_are_kept(
+    sqlite_file: MakeSource, database: str, tmp_path: Path, view: str, server: Server
+) -> None:
+    if "lag(id, 1, 0)" in view and server.major < 14:
+        pytest.skip("before 14, lag() wants its default in just the type of the column: the view is listed instead")
     loaded = run(sqlite_file, database, tmp_path, view)
     assert [m for m in loaded.not_migrated if m.kind == "view"] == []
     assert loaded.views == ("v",)
