@@ -49,6 +49,10 @@ class Workspace:
         """The embedded server's data."""
         return self.root / "postgres"
 
+    def postgres_beside(self, major: int) -> Path:
+        """The data of an embedded server of another major version than ``postgres`` has, for scratch databases."""
+        return self.root / f"postgres-{major}"
+
     @property
     def late_writes(self) -> Path:
         """What was written to versions before they were rolled back, one folder per export."""

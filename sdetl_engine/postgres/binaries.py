@@ -2,7 +2,9 @@
 
 The bundled wheel is used for its programs only.  ``pg_dump`` and ``pg_restore`` of a major version also serve older
 servers, never newer ones (https://www.postgresql.org/docs/current/app-pgdump.html, "Notes"); but from 17 on
-``pg_restore`` sets a parameter that servers before 17 refuse.  So the oldest that serves is preferred.
+``pg_restore`` sets a parameter that servers before 17 refuse, and minor releases of a server may keep marks of their own
+(``pg_attver`` in Debian's 15.20) that only the ``pg_dump`` they came with leaves out.  So those of the server's own major
+version are preferred, wherever they are, else the oldest that serves.
 """
 
 from __future__ import annotations
@@ -56,17 +58,19 @@ def bundled_folder(major: int) -> Path:
 def find_program(name: str, at_least: int = 0) -> Program:
     """``pg_dump``, ``pg_restore`` or ``psql``, of major version ``at_least`` or newer.
 
-    Bundled ones first, oldest first, then those on PATH and in Debian's folders.  Raises BackupError that names
-    what was found and what is needed.
+    One of just that version first; else bundled ones, oldest first, then those on PATH and in Debian's folders.  Raises
+    BackupError that names what was found and what is needed.
     """
     found: list[Program] = []
     for path in _candidates(name):
         program = inspect_program(path)
-        if program is None:
-            continue
-        if program.major >= at_least:
+        if program is not None:
+            if program.major == at_least or not at_least:
+                return program
+            found.append(program)
+    for program in found:
+        if program.major > at_least:
             return program
-        found.append(program)
     newest = max(found, key=lambda p: p.major, default=None)
     have = f"the newest here is {newest.version} ({newest.path})" if newest else "there is none here"
     raise BackupError(

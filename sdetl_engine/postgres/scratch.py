@@ -7,9 +7,8 @@ one to need a scratch database on that server drops it.
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -17,7 +16,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from sdetl_engine.errors import TargetError
-from sdetl_engine.postgres.connect import EMBEDDED, Target, open_connection, statement_error
+from sdetl_engine.postgres.binaries import BUNDLED
+from sdetl_engine.postgres.connect import Target, open_connection, statement_error
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace
@@ -60,17 +60,18 @@ def open_scratch(conninfo: str) -> psycopg.Connection[Any]:
     return open_connection(Target(conninfo, "").at(conninfo))
 
 
-def scratch_session(
-    session: TargetSession, workspace: Workspace, settings: Settings, environ: Mapping[str, str] | None = None
-) -> TargetSession:
-    """Where scratch databases are made: the session's own server when the role may, else the embedded one.
+def scratch_session(session: TargetSession, workspace: Workspace, settings: Settings) -> TargetSession:
+    """Where scratch databases are made: the session's own server when the role may, else an embedded one.
 
+    That is of the oldest major version that is not older than the session's server, which takes what is dumped there.
     The caller closes what it gets when that is another session than the one it gave.
     """
     with session.connect() as connection:
         if may_create(connection):
             return session
-    return TargetSession.parse(EMBEDDED, workspace.prepare(), settings, environ or os.environ)
+        server = connection.info.server_version // 10_000
+    major = next((major for major in BUNDLED if major >= server), max(BUNDLED))
+    return TargetSession.embedded(major, workspace.prepare(), settings)
 
 
 def may_create(connection: psycopg.Connection[Any]) -> bool:
@@ -88,11 +89,20 @@ def left_over(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
 def _sweep(connection: psycopg.Connection[Any]) -> None:
     """Drop those that nobody holds any more."""
     for name in left_over(connection):
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [_CLASS, name]).fetchone()
-        if row and row[0]:
+        if not _is_held(connection, name):
             with contextlib.suppress(psycopg.Error):
                 _drop_database(connection, name)
-            connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", [_CLASS, name])
+
+
+def _is_held(connection: psycopg.Connection[Any], name: str) -> bool:
+    """True while the session that made it lives, in whatever database of the server that is: advisory locks of other
+    databases are seen, and are in nobody's way."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = %s "
+        "AND objid = (hashtext(%s)::bigint & 4294967295)::oid)",
+        [_CLASS, name],
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _drop(session: TargetSession, connection: psycopg.Connection[Any], name: str) -> None:

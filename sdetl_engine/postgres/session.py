@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from sdetl_engine.postgres.connect import Target, open_connection, open_pool, statement_error
+from sdetl_engine.postgres.connect import EMBEDDED, Target, open_connection, open_pool, statement_error
 from sdetl_engine.postgres.embedded import EmbeddedServer
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace
@@ -27,6 +28,7 @@ class TargetSession:
         self.target = target
         self.workspace = workspace
         self.settings = settings
+        self._embedded: tuple[Path, int] = (workspace.postgres, settings.target.embedded_version)
         self._server: EmbeddedServer | None = None
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
 
@@ -34,6 +36,14 @@ class TargetSession:
     def parse(cls, text: str, workspace: Workspace, settings: Settings, environ: Mapping[str, str]) -> TargetSession:
         """From what ``--target`` takes.  Raises UsageError naming the part that is wrong; opens nothing."""
         return cls(Target.parse(text, environ), workspace, settings)
+
+    @classmethod
+    def embedded(cls, major: int, workspace: Workspace, settings: Settings) -> TargetSession:
+        """An embedded server of that major version: the workspace's own where it is of that, else one beside it."""
+        session = cls(Target.parse(EMBEDDED, {}), workspace, settings)
+        if major != settings.target.embedded_version:
+            session._embedded = workspace.postgres_beside(major), major
+        return session
 
     def __enter__(self) -> TargetSession:
         return self
@@ -107,5 +117,5 @@ class TargetSession:
         if not self.target.is_embedded:
             return self.target
         if self._server is None:
-            self._server = EmbeddedServer.join(self.workspace.postgres, self.settings.target.embedded_version)
+            self._server = EmbeddedServer.join(*self._embedded)
         return self.target.at(self._server.conninfo)

@@ -155,7 +155,8 @@ def test_a_role_that_may_not_create_databases_restores_through_the_embedded_serv
         with open_session(two_versions.workspace, reached, settings) as session:
             restored = restore_beside(two_versions.workspace, session, settings, SilentReporter(), two_versions.backup)
         assert rows_of(two_versions.database, "comments", restored.version) == 533
-        assert (two_versions.workspace.root / "postgres").exists()
+        # Of the oldest version that serves: what is dumped there goes back to the target's server.
+        assert list(two_versions.workspace.root.glob("postgres*"))
     finally:
         two_versions.tell(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
