@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from sdetl_engine.findings import Choice, Finding, Severity
+from sdetl_engine.late_look import look_for_late_writes
 from sdetl_engine.postgres import carry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.place import place_of
@@ -39,7 +40,7 @@ def cutover_findings(
     if place in (None, version) or not schema_exists(connection, version):
         return tuple(found)  # nothing was live, or the version is live already
     assert place is not None
-    found += _objects(connection, place, version)
+    found += [*_objects(connection, place, version), *_late_writes(connection, serving_schema)]
     if led_roles:
         found += _led(connection, serving_schema, place, led_roles)
     return tuple(found)
@@ -63,6 +64,18 @@ def _objects(connection: psycopg.Connection[Any], place: str, version: str) -> I
             f"version: {_listed(bound)}",
             "agree, or drop them before the cutover; views and functions are carried over",
             len(bound),
+        )
+
+
+def _late_writes(connection: psycopg.Connection[Any], serving_schema: str) -> Iterator[Finding]:
+    """What somebody changed by hand in the live version: the new one comes from the source, and has none of it."""
+    late = look_for_late_writes(connection, serving_schema)
+    if late is not None and late.tables:
+        yield _finding(
+            "CUTOVER-LATE-WRITES",
+            f"{late.version} is not as it was loaded, and what was written there stays there: {late.summary}",
+            "bring it into the source; or agree: the rows stay in that version, which is kept as a retired one",
+            late.rows,
         )
 
 

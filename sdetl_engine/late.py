@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from sdetl_engine.postgres.written import Mark
+from sdetl_engine.wording import counted
+
+_MOST_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,6 +28,16 @@ class LateTable:
     deleted: int | None = None
     note: str | None = None
     """What happened to the table itself: it is gone, or was made since."""
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for an operator."""
+        if self.note is not None:
+            return f"{self.table}: {self.note} ({counted(max(self.written, self.missing), 'row')})"
+        if self.added is None:
+            written, missing = counted(self.written, "row"), f"{self.missing:,}"
+            return f"{self.table}: {written} added or changed, {missing} deleted or changed"
+        return f"{self.table}: {self.added:,} added, {self.changed:,} changed, {self.deleted:,} deleted"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +67,12 @@ class LateWrites:
             t.written + t.missing if t.added is None else t.added + (t.changed or 0) + (t.deleted or 0)
             for t in self.tables
         )
+
+    @property
+    def summary(self) -> str:
+        """The first tables and what happened to them, for an operator."""
+        said = "; ".join(table.sentence for table in self.tables[:_MOST_NAMED])
+        return said + (f"; and {counted(more, 'more table')}" if (more := len(self.tables) - _MOST_NAMED) > 0 else "")
 
     @property
     def found(self) -> bool:

@@ -30,7 +30,7 @@ ROOMS_BELOW = {
     },
     "postgres": {
         *{"values", "profiling", "postgres", "sqlite", "findings", "events", "errors", "settings", "observe", "files"},
-        *{"grafana", "processes", "workspace"},
+        *{"grafana", "processes", "workspace", "wording"},
     },
     "grafana": {"values", "profiling", "grafana", "findings", "events", "errors", "settings", "observe", "files"},
 }

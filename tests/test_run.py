@@ -600,6 +600,49 @@ def test_a_live_version_that_is_gone_is_told_before_anything_is_done(
     assert "restore" in ended.document["error"]["next"]
 
 
+def test_what_was_changed_by_hand_in_the_live_version_is_told_before_the_next_cutover(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    live = migrate(source, database, tmp_path / "w").runner.deployment.version
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE servicedesk.tickets SET hours = 0 WHERE id IN (3, 4, 5)")
+        connection.execute("DROP TABLE servicedesk.comments")
+        connection.execute("CREATE TABLE servicedesk.mine AS SELECT 1 AS one")
+    said = (
+        "comments: the table is gone (533 rows); mine: the table was made since; it is not exported (1 row); "
+        "tickets: 3 rows added or changed, 3 deleted or changed"
+    )
+    ready = migrate(source, database, tmp_path / "w", until=Stage.VALIDATE).runner.deployment
+    asked = finish(resume_run(Workspace(tmp_path / "w"), ready.run_id, target=database), agreed=False)
+    told = [f for f in asked.document["findings"] if f["message"].endswith(said)]
+    assert [f["rule"] for f in told] == ["CUTOVER-LATE-WRITES"]
+    assert told[0]["message"].startswith(f"{live} is not as it was loaded")
+    (check,) = [f for f in asked.document["findings"] if "live version: " in f["message"]]
+    assert said in check["message"]
+    assert (asked.outcome.exit_code, rows_of(database, "mine")) == (ExitCode.GATE, 1)
+    assert migrate(source, database, tmp_path / "w").document["outcome"] == "live"
+    quiet = migrate(source, database, tmp_path / "w", agreed=False, settings=("drift.compare=false",))
+    assert "CUTOVER-AGREEMENT" in quiet.rules
+    assert "CUTOVER-LATE-WRITES" not in quiet.rules
+    assert not [f for f in quiet.document["findings"] if "live version: " in f["message"]]
+
+
+def test_a_live_version_that_goes_before_the_cutover_is_named(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    source = sqlite_file(TICKETS)
+    live = migrate(source, database, tmp_path / "w").runner.deployment.version
+    ready = migrate(source, database, tmp_path / "w", until=Stage.VALIDATE)
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP SCHEMA servicedesk CASCADE")
+    ended = finish(resume_run(Workspace(tmp_path / "w"), ready.runner.deployment.run_id, target=database))
+    assert ended.document["outcome"] == "failed"
+    assert live in ended.document["error"]["message"]
+    assert "no schema servicedesk" in ended.document["error"]["message"]
+    assert "restore" in ended.document["error"]["next"]
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -520,7 +520,7 @@ def _check_order(connection: psycopg.Connection[Any], order: SwitchOrder) -> tup
     if live is not None and place is None:
         raise TargetError(
             f"the registry says that {live.version} is live, but there is no schema {order.serving_schema}",
-            next_step="find out who dropped or renamed it; its last dump stands in the backup folder of the newest run",
+            next_step="find out who dropped or renamed it; sdetl restore brings it back from the newest run's backup that has a dump",
             kind="switch",
         )
     return live, place

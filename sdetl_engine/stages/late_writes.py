@@ -18,6 +18,7 @@ from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
 from sdetl_engine.late import LateTable, LateWrites
 from sdetl_engine.late_export import LateExport
+from sdetl_engine.late_look import BY_TRANSACTION, look_for_late_writes
 from sdetl_engine.planning import plan_of
 from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.connect import statement_error
@@ -25,14 +26,13 @@ from sdetl_engine.postgres.load import load_table, open_source
 from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.plan import TablePlan, VersionPlan
 from sdetl_engine.postgres.session import TargetSession
-from sdetl_engine.postgres.written import ChangeKind, Mark, Sides, changes, count_changes, marks, sides_of, touched
+from sdetl_engine.postgres.written import ChangeKind, Sides, changes, count_changes, sides_of
 from sdetl_engine.records import CleanedResult
 from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings, load_settings
 from sdetl_engine.workspace import Workspace
 
 _BY_CONTENT = "with the cleaned copy of the run that loaded it, row by row"
-_BY_TRANSACTION = "by the transactions that wrote the rows; the cleaned copy of the run that loaded it is not here"
 
 
 def late_writes(
@@ -65,7 +65,7 @@ def late_sentences(found: LateWrites) -> tuple[str, ...]:
     """What an operator must know before agreeing to a rollback, in sentences; empty when nothing would be left behind."""
     if found.unknown is not None:
         return (f"what was written to {found.version} since it went live cannot be told: {found.unknown}",)
-    return tuple(_sentence(table) for table in found.tables)
+    return tuple(table.sentence for table in found.tables)
 
 
 def _find(
@@ -77,36 +77,31 @@ def _find(
     export: bool,
 ) -> LateWrites:
     serving = settings.serving_schema
-    live = registry.live_version(connection, serving) if registry.exists(connection) else None
-    if live is None:
-        raise TargetError(f"no version is live in schema {serving}", next_step="see sdetl versions", kind="rollback")
-    result = LateWrites(live.version, serving, live.live_since, (), 0, _BY_TRANSACTION)
-    if live.load_xid is None or live.table_rows is None:
-        return dataclasses.replace(result, unknown="sdetl did not load it, so nobody knows what was in it")
     reporter.progress("looking for late writes", 0, None, "tables")
-    place = place_of(connection, serving) or serving
-    found = marks(connection, place, live.load_xid)
-    result = dataclasses.replace(result, checked_tables=len({*found, *live.table_rows}), marks=found)
-    suspects = touched(live, found)
-    if not suspects:
+    result = look_for_late_writes(connection, serving)
+    live = registry.get_version(connection, result.version) if result is not None else None
+    if result is None or live is None:
+        raise TargetError(f"no version is live in schema {serving}", next_step="see sdetl versions", kind="rollback")
+    if result.unknown is not None or not result.tables:
         return result
+    place, quick = place_of(connection, serving) or serving, {t.table: t for t in result.tables}
     plan = _plan_as_loaded(workspace, live)
-    with _as_loaded(connection, plan, suspects, reporter) as loaded:
+    with _as_loaded(connection, plan, tuple(quick), reporter) as loaded:
         sides = [
             sides_of(connection, table, place, loaded if plan and table in plan[1] else None)
-            for table in suspects
-            if table in found
+            for table in quick
+            if table in result.marks
         ]
-        tables = [_count(connection, live, s, found[s.table]) for s in sides]
-        tables += [_gone(live, table) for table in suspects if table not in found]
+        counted = [_count(connection, live, s, quick[s.table]) for s in sides]
+        tables = [*counted, *(late for table, late in quick.items() if table not in result.marks)]
         tables = [t for t in tables if t.written or t.missing or t.note]
         result = dataclasses.replace(
-            result, tables=tuple(tables), compared=_BY_CONTENT if plan is not None else _BY_TRANSACTION
+            result, tables=tuple(tables), compared=_BY_CONTENT if plan is not None else BY_TRANSACTION
         )
         named = {t.table for t in tables}
         if export and named:
             result = _export(
-                workspace, connection, result, [s for s in sides if s.table in named], live.load_xid, reporter
+                workspace, connection, result, [s for s in sides if s.table in named], live.load_xid or "0", reporter
             )
     return result
 
@@ -154,23 +149,15 @@ def _as_loaded(
     yield schema
 
 
-def _count(connection: psycopg.Connection[Any], live: registry.Version, sides: Sides, mark: Mark) -> LateTable:
-    loaded = (live.table_rows or {}).get(sides.table)
-    missing = max(0, (loaded or 0) - (mark.rows - mark.later))
-    if loaded is None:
-        return LateTable(sides.table, mark.rows, 0, note="the table was made since; it is not exported")
-    if sides.loaded is None:
-        return LateTable(sides.table, mark.later, missing)
+def _count(connection: psycopg.Connection[Any], live: registry.Version, sides: Sides, quick: LateTable) -> LateTable:
+    """``quick`` with the kinds of changes told apart, where there is something to compare with."""
+    if sides.loaded is None or quick.note is not None:
+        return quick
     counts = count_changes(connection, sides, live.load_xid or "0")
     added, changed, deleted = (
         counts.get(kind, 0) for kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.DELETED)
     )
     return LateTable(sides.table, added + changed, deleted + changed, added, changed, deleted)
-
-
-def _gone(live: registry.Version, table: str) -> LateTable:
-    rows = (live.table_rows or {}).get(table, 0)
-    return LateTable(table, 0, rows, 0, 0, rows, note="the table is gone")
 
 
 def _export(
@@ -199,11 +186,3 @@ def _export(
     return dataclasses.replace(
         result, sql_file=str(files.sql_path), csv_files=tuple(str(path) for path in files.csv_paths)
     )
-
-
-def _sentence(table: LateTable) -> str:
-    if table.note is not None:
-        return f"{table.table}: {table.note} ({max(table.written, table.missing):,} rows)"
-    if table.added is None:
-        return f"{table.table}: {table.written:,} rows added or changed, {table.missing:,} deleted or changed"
-    return f"{table.table}: {table.added:,} added, {table.changed:,} changed, {table.deleted:,} deleted"

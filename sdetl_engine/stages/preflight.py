@@ -6,15 +6,18 @@ import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import humanize
 import psutil
+import psycopg
 
 from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import BackupError, EnvironmentFailed, ResourceError, SourceError, TargetError
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
+from sdetl_engine.late_look import look_for_late_writes
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.binaries import find_program
 from sdetl_engine.postgres.facts import TargetFacts, target_facts
@@ -27,6 +30,7 @@ from sdetl_engine.values.schema import Schema
 
 _OLDEST_SQLITE = (3, 38, 0)
 _DRILL_AGE = timedelta(days=92)
+_LOOK_MS = 60_000
 _FOREIGN_KEYS = "foreign keys"
 _NOTHING = "nothing: the source untouched, the target unchanged"
 
@@ -134,6 +138,7 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
     with session.connect() as connection:
         facts = target_facts(connection, run.settings.serving_schema, run.settings.cutover.roles)
         last = registry.last_drill(connection) if not facts.missing_rights else None
+        live = _check_live(connection, facts) if facts.live_version is not None else None
         connection.rollback()
     checks.append(
         Check(
@@ -144,8 +149,8 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
         checks.append(Check("target credentials", Verdict.WARNING, warning))
     run.hold_target_lock()
     checks.append(Check("no other run", Verdict.PASSED, f"the lock on schema {run.settings.serving_schema} is ours"))
-    if facts.live_version is not None and not facts.serving_exists:
-        checks.append(_check_live_is_gone(facts))
+    if live is not None:
+        checks.append(live)
     checks += _check_rights(facts)
     checks += [_check_dump_program(run, facts), _check_connections(facts), _check_drill(last, facts)]
     checks += [Check("server setting", Verdict.WARNING, sentence) for sentence in facts.settings]
@@ -172,15 +177,34 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
     return facts
 
 
-def _check_live_is_gone(facts: TargetFacts) -> Check:
-    """Nothing can be backed up, compared or switched while what the registry calls live is not there."""
-    return Check(
-        "live version",
-        Verdict.FAILED,
-        f"the registry says that {facts.live_version} is live, but there is no schema {facts.serving_schema}",
-        "",
-        "find out who dropped or renamed it; sdetl restore brings it back from the newest run's backup that has a dump",
-    )
+def _check_live(connection: psycopg.Connection[Any], facts: TargetFacts) -> Check:
+    """Whether what the registry calls live is there, whole, and as it was loaded.
+
+    Nothing can be backed up, compared or switched without it; what was changed in it is not in the next version.
+    """
+    name, wanted = "live version", "as it was loaded"
+    if not facts.serving_exists:
+        return Check(
+            name,
+            Verdict.FAILED,
+            f"the registry says that {facts.live_version} is live, but there is no schema {facts.serving_schema}",
+            "",
+            "find out who dropped or renamed it; sdetl restore brings it back from the newest run's backup that has a dump",
+        )
+    if facts.missing_rights:
+        return Check(name, Verdict.UNKNOWN, "rights are missing to look at it", wanted)
+    connection.execute("SELECT set_config('statement_timeout', %s, true)", [str(_LOOK_MS)])
+    try:
+        late = look_for_late_writes(connection, facts.serving_schema)
+    except psycopg.errors.QueryCanceled:
+        said = f"its rows could not be counted within {_LOOK_MS // 1000} s for each table; the cutover looks again"
+        return Check(name, Verdict.UNKNOWN, said, wanted)
+    if late is None or late.unknown is not None:
+        return Check(name, Verdict.UNKNOWN, late.unknown or "" if late else "it went away meanwhile", wanted)
+    if not late.tables:
+        return Check(name, Verdict.PASSED, f"{late.version}, not a row written since it was loaded", wanted)
+    fix = "bring what was written there into the source: a cutover leaves it behind in that version"
+    return Check(name, Verdict.WARNING, f"{late.version} was changed since: {late.summary}", wanted, fix)
 
 
 def _check_rights(facts: TargetFacts) -> list[Check]:
