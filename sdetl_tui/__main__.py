@@ -31,13 +31,16 @@ def main() -> None:
         sys.exit(_CANCELLED)
     try:
         cli.main()
+    except KeyboardInterrupt:
+        _say()
+        sys.exit(_CANCELLED)
     finally:
         # What is left is the interpreter's own clearing away, which tells of a KeyboardInterrupt with a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _say() -> None:
-    sys.stderr.write("\ncancelled by the operator before anything was begun\n")
+    sys.stderr.write("\ncancelled by the operator\n")
     sys.stderr.flush()
 
 

@@ -6,17 +6,21 @@ Exit codes are those of ``ExitCode``; a traceback never reaches the screen.
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 import sdetl_engine as engine
-from sdetl_engine import RULES, ExitCode, SdetlError, Stage, UsageError, Workspace, sdetl_version
+from sdetl_engine import RULES, Cancelled, ExitCode, SdetlError, Stage, UsageError, Workspace, sdetl_version
 from sdetl_tui import by_hand, show
 from sdetl_tui.diffing import diff_command
 from sdetl_tui.narration import Narrator, stderr_console, tell_error
@@ -368,17 +372,57 @@ def _carry_out(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point.  `sdetl SOURCE ...` and `sdetl` alone mean the wizard."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json, interrupts = "--json" in words, _Interrupts()
     try:
-        code = app(args=_with_command(words), standalone_mode=False)
-        sys.exit(int(code or 0))
+        code = int(app(args=_with_command(words), prog_name="sdetl", standalone_mode=False) or 0)
     except SdetlError as error:
-        _leave(error, as_json="--json" in words)
+        _leave(error, as_json=as_json)
     except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = done.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(int(ExitCode.CANCELLED))
+        interrupts.leave(as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the last border: one line for the person, never a traceback
-        _leave_click_or_defect(error, as_json="--json" in words)
+        _leave_click_or_defect(error, as_json=as_json)
+    if interrupts.pressed and code == ExitCode.CANCELLED:
+        interrupts.leave(as_json=as_json)
+    sys.exit(code)
+
+
+class _Interrupts:
+    """Ctrl-C raises as always, and is noted here: typer makes a silent exit of it, which somebody has to put in words.
+
+    While the engine is at work its signals are the narrator's, and are told there.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._told = False
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._press)
+        # Before anybody else's, so that it runs last.
+        atexit.register(self._end)
+
+    def leave(self, *, as_json: bool) -> NoReturn:
+        """End because of it, where nothing was at work that would have to be stopped at a safe point."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._told = True
+        cancelled = Cancelled()
+        code = int(cancelled.exit_code)
+        typer.echo(f"\n{cancelled.message}", err=True)
+        if as_json:
+            typer.echo(json.dumps({"exit_code": code, "outcome": "cancelled", "error": cancelled.as_json()}))
+        sys.exit(code)
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        self.pressed = True
+        raise KeyboardInterrupt
+
+    def _end(self) -> None:
+        """Python would kill itself by SIGINT in the end if the interruption met it in an exec(), as dataclasses use it."""
+        if self._told:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(ExitCode.CANCELLED))
 
 
 def _with_command(words: list[str]) -> list[str]:
@@ -392,14 +436,15 @@ def _with_command(words: list[str]) -> list[str]:
     return ["wizard", *words]
 
 
-def _leave(error: SdetlError, *, as_json: bool) -> None:
+def _leave(error: SdetlError, *, as_json: bool) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what went wrong is told to the end
     tell_error(stderr_console(), error)
     if as_json:
         typer.echo(json.dumps({"exit_code": int(error.exit_code), "outcome": "failed", "error": error.as_json()}))
     sys.exit(int(error.exit_code))
 
 
-def _leave_click_or_defect(error: Exception, *, as_json: bool) -> None:
+def _leave_click_or_defect(error: Exception, *, as_json: bool) -> NoReturn:
     if isinstance(error, typer.exceptions.TyperException) and hasattr(error, "format_message"):
         _leave(UsageError(error.format_message(), next_step="see sdetl --help"), as_json=as_json)
     where = traceback.extract_tb(error.__traceback__)[-1]

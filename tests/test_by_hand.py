@@ -234,7 +234,7 @@ def test_on_a_terminal_the_command_shows_the_sql_and_looks_again(it: Desk, first
 
     terminal, other_end = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "sdetl_tui.cli", *words],
+        [sys.executable, "-m", "sdetl_tui", *words],
         stdin=other_end,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

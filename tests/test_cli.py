@@ -21,7 +21,7 @@ MakeSource = Callable[[str], Path]
 def sdetl(*words: str, workspace: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, as a script would."""
     return subprocess.run(
-        [sys.executable, "-m", "sdetl_tui.cli", *words],
+        [sys.executable, "-m", "sdetl_tui", *words],
         capture_output=True,
         text=True,
         env=_environment(workspace) | environ,
@@ -35,7 +35,7 @@ def sdetl(*words: str, workspace: Path, **environ: str) -> subprocess.CompletedP
 def started(*words: str, workspace: Path) -> Iterator[subprocess.Popen[str]]:
     """The command at work, to be sent signals; it is ended when the block is left."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "sdetl_tui.cli", *words],
+        [sys.executable, "-m", "sdetl_tui", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -170,3 +170,37 @@ def test_help_and_version(tmp_path: Path) -> None:
         "rollback",
     ):
         assert "Usage" in sdetl(command, "--help", workspace=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("versions", "--target", "host=127.0.0.1 port=1"), ("run", "s.db", "--yes"), ("--plain",)]
+)
+@pytest.mark.parametrize("module", ["typer", "rich.console", "sdetl_engine.settings", "platformdirs"])
+def test_an_interruption_while_modules_are_imported_is_one_line(
+    tmp_path: Path, module: str, words: tuple[str, ...]
+) -> None:
+    """However early Ctrl-C comes: no traceback, and not without a word."""
+    program = f"""
+import os, runpy, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv[1:] = {list(words)!r}
+runpy.run_module("sdetl_tui", run_name="__main__", alter_sys=True)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=_environment(tmp_path / "w"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr.split("\n")) == (
+        130,
+        "",
+        ["", "cancelled by the operator", ""],
+    )

@@ -248,7 +248,7 @@ def test_the_token_is_asked_for_on_a_terminal_and_never_shown(
     words += ["--set", "health.start_free_bytes=0", "--skip-canary", "--until", "validate", "--yes", "--json"]
     terminal, other_end = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "sdetl_tui.cli", *words],
+        [sys.executable, "-m", "sdetl_tui", *words],
         stdin=other_end,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -304,7 +304,7 @@ def _whole_run(path: Path, conninfo: str, folder: Path) -> tuple[float, float]:
     _settle()
     began = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-m", "sdetl_tui.cli", *command],
+        [sys.executable, "-m", "sdetl_tui", *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environ,

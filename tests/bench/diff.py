@@ -53,7 +53,7 @@ def main() -> None:
                 "--workspace",
                 str(space),
             ]
-            subprocess.run([sys.executable, "-m", "sdetl_tui.cli", *words], check=True, capture_output=True)
+            subprocess.run([sys.executable, "-m", "sdetl_tui", *words], check=True, capture_output=True)
             child = [sys.executable, "-m", "tests.bench.diff", "--child", str(source), server.conninfo, str(space)]
             found = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
     finally:

@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _without_screens(source: Path, space: Path) -> None:
-    command = [sys.executable, "-m", "sdetl_tui.cli", "run", str(source), "--target", "embedded", "--until", "validate"]
+    command = [sys.executable, "-m", "sdetl_tui", "run", str(source), "--target", "embedded", "--until", "validate"]
     subprocess.run([*command, "--workspace", str(space)], cwd=ROOT, check=True, capture_output=True)
 
 

@@ -54,7 +54,7 @@ class Operator:
         self.longest_silence = 0.0
         self._last_came = self._began
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _LOGIN, sys.executable, "-m", "sdetl_tui.cli", *words],
+            [sys.executable, "-c", _LOGIN, sys.executable, "-m", "sdetl_tui", *words],
             stdin=inside,
             stdout=inside,
             stderr=inside,
