@@ -29,6 +29,10 @@ from sdetl_tui.options import (
     DashboardsOption,
     DryRunOption,
     GrafanaOption,
+    HiddenDashboardsOption,
+    HiddenMarkerOption,
+    HiddenSetOption,
+    HiddenTargetOption,
     JsonOption,
     MarkerOption,
     NoMouseOption,
@@ -125,8 +129,11 @@ def demo(
     rows: RowsOption = 260_000,
     seed: SeedOption = 20251019,
     headless: Annotated[bool, typer.Option("--headless", help="Without screens.")] = False,
+    target: HiddenTargetOption = None,
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
+    null_marker: MarkerOption = None,
+    dashboards: DashboardsOption = None,
     json_: JsonOption = False,
     plain: PlainOption = False,
     ascii_: AsciiOption = False,
@@ -136,11 +143,16 @@ def demo(
     """Build a dirty ServiceDesk database and take it into an embedded PostgreSQL."""
     from sdetl_engine.demo import demo_dashboards, demo_source
 
+    if target not in (None, "embedded"):
+        raise UsageError(
+            "the demo goes into the embedded PostgreSQL and nowhere else",
+            next_step="take a file of your own there: sdetl run SOURCE --target T",
+        )
     space = workspace_of(workspace).prepare()
     console = stderr_console()
     console.print(f"building a ServiceDesk database of about {rows:,} rows ...")
     source = demo_source(space.root / "demo", rows=rows, seed=seed)
-    settings = settings_of(None, set_, dashboards=demo_dashboards())
+    settings = settings_of(None, set_, null_marker, dashboards or demo_dashboards())
     if not headless and not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
         console.print("no terminal here: the demo goes through the checklist without screens, as with --headless")
         headless = True
@@ -150,7 +162,7 @@ def demo(
         wishes = Wishes(ascii=ascii_, mouse=not no_mouse, plain=plain, theme=theme)
         code = open_wizard(
             space,
-            lambda plan: settings_of(plan, set_, dashboards=demo_dashboards()),
+            lambda plan: settings_of(plan, set_, null_marker, dashboards or demo_dashboards()),
             wishes,
             source=source,
             target="embedded",
@@ -170,10 +182,12 @@ def _single(stage: Stage, text: str) -> Callable[..., None]:
         workspace: WorkspaceOption = None,
         set_: SetOption = None,
         null_marker: MarkerOption = None,
+        dashboards: DashboardsOption = None,
+        grafana: GrafanaOption = None,
         yes: YesOption = False,
         json_: JsonOption = False,
     ) -> None:
-        settings = settings_of(plan, set_, null_marker)
+        settings = settings_of(plan, set_, null_marker, dashboards, grafana)
         _carry_out(engine.start_run(workspace_of(workspace), source, target, settings), stage, yes=yes, as_json=json_)
 
     command.__doc__ = text
@@ -191,13 +205,15 @@ def _single_with_output(stage: Stage, text: str) -> Callable[..., None]:
         workspace: WorkspaceOption = None,
         set_: SetOption = None,
         null_marker: MarkerOption = None,
+        dashboards: DashboardsOption = None,
+        grafana: GrafanaOption = None,
         yes: YesOption = False,
         json_: JsonOption = False,
     ) -> None:
         from sdetl_engine import hand_over
 
         show.refuse_output(output, source)
-        settings = settings_of(plan, set_, null_marker)
+        settings = settings_of(plan, set_, null_marker, dashboards, grafana)
         runner = engine.start_run(workspace_of(workspace), source, target, settings)
         _carry_out(runner, stage, yes=yes, as_json=json_, afterwards=lambda r: hand_over(r.deployment, stage, output))
 
@@ -226,7 +242,12 @@ app.command("backup-verify", hidden=True)(backup_verify_command)
 
 @app.command()
 def status(
-    workspace: WorkspaceOption = None, target: TargetOption = None, set_: SetOption = None, json_: JsonOption = False
+    workspace: WorkspaceOption = None,
+    target: TargetOption = None,
+    set_: SetOption = None,
+    null_marker: HiddenMarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """Runs of this workspace, and what is live in the target when one is named."""
     space = workspace_of(workspace)
@@ -236,7 +257,12 @@ def status(
 
 @app.command()
 def versions(
-    target: TargetOption = None, workspace: WorkspaceOption = None, set_: SetOption = None, json_: JsonOption = False
+    target: TargetOption = None,
+    workspace: WorkspaceOption = None,
+    set_: SetOption = None,
+    null_marker: HiddenMarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """Versions in the target: live, candidate, retired."""
     found, served = _versions(workspace_of(workspace), target, set_)
@@ -251,6 +277,8 @@ def rollback(
     ] = None,
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
+    null_marker: HiddenMarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
     yes: YesOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -269,6 +297,8 @@ def prune(
         int | None, typer.Option("--keep", min=1, help="Retired versions to keep (prune.keep_versions).")
     ] = None,
     set_: SetOption = None,
+    null_marker: HiddenMarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
     yes: YesOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -282,7 +312,13 @@ def prune(
 
 @app.command()
 def report(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")], workspace: WorkspaceOption = None, json_: JsonOption = False
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    workspace: WorkspaceOption = None,
+    target: HiddenTargetOption = None,
+    set_: HiddenSetOption = None,
+    null_marker: HiddenMarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """Where the report of a run is; with --json its content."""
     folder = workspace_of(workspace).run_folder(run_id)

@@ -16,7 +16,9 @@ from sdetl_engine import ExitCode, SilentReporter
 from sdetl_tui import show
 from sdetl_tui.narration import stderr_console
 from sdetl_tui.options import (
+    HiddenDashboardsOption,
     JsonOption,
+    MarkerOption,
     PlanOption,
     SetOption,
     SourceArgument,
@@ -49,6 +51,8 @@ def diff_command(
     plan: PlanOption = None,
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
+    null_marker: MarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Compare every row and cell of SOURCE with the live version, through ledger and quarantine; exit 4 when they differ.
@@ -58,7 +62,7 @@ def diff_command(
     """
     if output is not None:
         show.refuse_output(output, source)
-    settings, space, console = settings_of(plan, set_), workspace_of(workspace), stderr_console()
+    settings, space, console = settings_of(plan, set_, null_marker), workspace_of(workspace), stderr_console()
     with (
         engine.open_session(space, target or show.target_of_environment(), settings) as session,
         console.status("comparing") as status,

@@ -50,6 +50,11 @@ MarkerOption = Annotated[
 DashboardsOption = Annotated[
     Path | None, typer.Option("--dashboards", help="Folder of Grafana dashboard JSON.", show_default=False)
 ]
+# Every command takes them, so that a script may say them everywhere; where they change nothing, help leaves them out.
+HiddenTargetOption = Annotated[str | None, typer.Option("--target", "-t", hidden=True)]
+HiddenSetOption = Annotated[list[str] | None, typer.Option("--set", hidden=True)]
+HiddenMarkerOption = Annotated[list[str] | None, typer.Option("--null-marker", hidden=True)]
+HiddenDashboardsOption = Annotated[Path | None, typer.Option("--dashboards", hidden=True)]
 GrafanaOption = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,19 @@ import sdetl_engine as engine
 from sdetl_engine import ExitCode, Fault, GateStopped, SdetlError, UsageError
 from sdetl_tui import by_hand, show, show_recovery
 from sdetl_tui.narration import stderr_console
-from sdetl_tui.options import JsonOption, SetOption, TargetOption, WorkspaceOption, YesOption, settings_of, workspace_of
+from sdetl_tui.options import (
+    DashboardsOption,
+    HiddenDashboardsOption,
+    HiddenMarkerOption,
+    JsonOption,
+    MarkerOption,
+    SetOption,
+    TargetOption,
+    WorkspaceOption,
+    YesOption,
+    settings_of,
+    workspace_of,
+)
 from sdetl_tui.telling import Teller
 
 if TYPE_CHECKING:
@@ -46,11 +58,13 @@ def drill_command(
     ] = None,
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
+    null_marker: MarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
     yes: YesOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Rehearse cutover, faults, rollback and restore in a schema of its own, timed; exit 4 when it does not hold."""
-    settings, space = settings_of(None, set_), workspace_of(workspace)
+    settings, space = settings_of(None, set_, null_marker), workspace_of(workspace)
     with engine.open_session(space, target or show.target_of_environment(), settings) as session:
         faults = tuple(fault or Fault)
         show.agree(
@@ -69,6 +83,8 @@ def backup_verify_command(
     target: TargetOption = None,
     workspace: WorkspaceOption = None,
     set_: SetOption = None,
+    null_marker: HiddenMarkerOption = None,
+    dashboards: HiddenDashboardsOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Prove a backup: read its files back, restore its dump into a scratch database, compare every digest.
@@ -97,6 +113,8 @@ def restore_command(carry_out: CarryOut) -> Callable[..., None]:
         ] = None,
         workspace: WorkspaceOption = None,
         set_: SetOption = None,
+        null_marker: MarkerOption = None,
+        dashboards: DashboardsOption = None,
         yes: YesOption = False,
         json_: JsonOption = False,
     ) -> None:
@@ -110,7 +128,7 @@ def restore_command(carry_out: CarryOut) -> Callable[..., None]:
         if found.only == "source" or (found.only is None and found.manifest.dump is None):
             _refuse_name(name)
             plan = found.manifest.folder.parent / "plan.toml"
-            settings = settings_of(plan if plan.exists() else None, set_)
+            settings = settings_of(plan if plan.exists() else None, set_, null_marker, dashboards)
             with Teller(stderr_console(), "restore it again") as teller:
                 runner = engine.restore_source(space, found, target, settings, teller)
             carry_out(runner, yes, json_)

@@ -628,6 +628,27 @@ def test_what_was_changed_by_hand_in_the_live_version_is_told_before_the_next_cu
     assert not [f for f in quiet.document["findings"] if "live version: " in f["message"]]
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: folder.rmdir(), "there is no folder"),
+        (lambda folder: None, "holds no dashboard"),
+        (lambda folder: (folder / "a.json").write_text("{"), "a.json"),
+        (lambda folder: (folder / "a.json").mkdir(), "holds no dashboard"),
+    ],
+)
+def test_a_folder_of_dashboards_that_cannot_be_read_is_told_by_the_pre_flight(
+    sqlite_file: MakeSource, tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    folder = tmp_path / "boards"
+    folder.mkdir()
+    damage(folder)
+    ended = migrate(sqlite_file(TICKETS), None, tmp_path / "w", until=Stage.PREFLIGHT, dashboards=folder)
+    assert (ended.outcome.exit_code, ended.status["preflight"]) == (ExitCode.USAGE, "failed")
+    assert said in ended.document["error"]["message"]
+    assert ended.document["error"]["next"]
+
+
 def test_a_live_version_that_goes_before_the_cutover_is_named(
     sqlite_file: MakeSource, database: str, tmp_path: Path
 ) -> None:

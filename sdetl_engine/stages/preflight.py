@@ -14,9 +14,10 @@ import psycopg
 
 from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.errors import BackupError, EnvironmentFailed, ResourceError, SourceError, TargetError
+from sdetl_engine.errors import BackupError, ResourceError, SdetlError, SourceError, TargetError, UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
+from sdetl_engine.grafana.dashboards import read_dashboards
 from sdetl_engine.late_look import look_for_late_writes
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.binaries import find_program
@@ -27,6 +28,7 @@ from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.schema import read_schema
 from sdetl_engine.sqlite.sound import check_sound, foreign_key_violations
 from sdetl_engine.values.schema import Schema
+from sdetl_engine.wording import counted
 
 _OLDEST_SQLITE = (3, 38, 0)
 _DRILL_AGE = timedelta(days=92)
@@ -38,13 +40,16 @@ _NOTHING = "nothing: the source untouched, the target unchanged"
 def preflight(run: Deployment, reporter: Reporter) -> PreflightResult:
     """Check source, disk, memory and target, then freeze the source and check the frozen copy.
 
-    Raises SourceError, ResourceError, TargetError or LockHeld for the first check that failed; every check that was
+    Raises SourceError, ResourceError, UsageError, TargetError or LockHeld for the first check that failed; every check that was
     made is told as an event.
     """
     checks: list[Check] = []
     state = inspect(run.source)
     checks += [_check_sqlite_library(), *_check_source(state), _check_disk(run, state), _check_memory(run)]
     _refuse(checks, reporter, ResourceError, "resource")
+    if run.settings.dashboards.directory is not None:
+        checks.append(_check_dashboards(Path(run.settings.dashboards.directory)))
+    _refuse(checks, reporter, UsageError, "dashboards")
     facts = _check_target(run, checks) if run.session is not None else None
     _refuse(checks, reporter, TargetError, "target")
     frozen = _freeze(run, reporter)
@@ -129,6 +134,22 @@ def _check_memory(run: Deployment) -> Check:
         f"{used:.0%} in use",
         f"{limits.max_memory:.0%}",
         "" if verdict is Verdict.PASSED else "end other programs",
+    )
+
+
+def _check_dashboards(folder: Path) -> Check:
+    """Whether the folder that was named holds dashboards that can be read: what they ask is asked much later."""
+    try:
+        found = read_dashboards(folder)
+    except UsageError as error:
+        return Check("dashboards", Verdict.FAILED, error.message, "a folder of dashboards as JSON", error.next_step)
+    queries = sum(dashboard.queries for dashboard in found)
+    return Check(
+        "dashboards",
+        Verdict.PASSED if queries else Verdict.WARNING,
+        f"{counted(len(found), 'dashboard')} with {counted(queries, 'query', 'queries')} in {folder}",
+        "at least one query that can be tried",
+        "" if queries else "see that this is the right folder",
     )
 
 
@@ -299,7 +320,7 @@ def _check_content(path: Path, run: Deployment, checks: list[Check], reporter: R
     return schema
 
 
-def _refuse(checks: list[Check], reporter: Reporter, error: type[EnvironmentFailed], kind: str) -> None:
+def _refuse(checks: list[Check], reporter: Reporter, error: type[SdetlError], kind: str) -> None:
     """Raise for the failed checks; all of them are told together."""
     failed = [c for c in checks if c.verdict is Verdict.FAILED]
     if not failed:
