@@ -75,6 +75,7 @@ from .rerun import restore_source
 from .restored import RestoredVersion, RestoreResult, VerifiedBackup
 from .rules import RULES, Rule
 from .runner import Runner
+from .setting_lines import SettingLine, explained_settings
 from .settings import Settings, dump_plan, load_settings, setting_keys
 from .showing import EvidencePage, can_show_rows, finding_rows
 from .sqlite.differences import (
@@ -170,6 +171,7 @@ __all__ = [
     "ScoredDimension",
     "SdetlError",
     "Served",
+    "SettingLine",
     "Settings",
     "Severity",
     "SilentReporter",
@@ -214,6 +216,7 @@ __all__ = [
     "dump_plan",
     "earlier_drills",
     "effective",
+    "explained_settings",
     "export_differences",
     "find_backup",
     "finding_rows",

@@ -75,8 +75,11 @@ class ProfileSettings(_Group):
     """How types are found."""
 
     sample_rows: Annotated[int, Field(ge=100, le=10_000_000)] = 5000
+    """Rows of each table that are drawn at random to propose types; every value is asked afterwards."""
     type_confidence: Annotated[float, Field(gt=0.5, le=1.0)] = 0.95
+    """Share of the values that must be readable as a type for it to be chosen."""
     seed: Annotated[int, Field(ge=0)] = 20251019
+    """Which random sample: the same seed draws the same rows."""
     evidence_rows: Annotated[int, Field(ge=0, le=1000)] = 20
     """Rows named as evidence for each finding."""
 
@@ -98,9 +101,13 @@ class GateSettings(_Group):
     """Where gates halt."""
 
     max_mismatched_columns: Share = 0.10
+    """Halt when the share of columns that do not hold what they declare exceeds this."""
     max_corrupt_dates: Share = 0.20
+    """Halt when the share of unreadable dates among the rows of any date column exceeds this."""
     halt_score: Score = 50.0
+    """Halt when the score after cleaning is under this."""
     min_score: Score = 80.0
+    """Block the migration when the score after cleaning is under this."""
 
 
 def _unit(text: str) -> object:
@@ -172,10 +179,15 @@ class ScoreWeights(_Group):
     """Weights of the five dimensions; they need not add up to 100."""
 
     completeness: Weight = 40.0
+    """Weight of filled cells in columns that ought to be full."""
     validity: Weight = 30.0
+    """Weight of values that their type can hold."""
     consistency: Weight = 20.0
+    """Weight of dates and texts that are written alike."""
     uniqueness: Weight = 5.0
+    """Weight of keys and rows that are not there twice."""
     integrity: Weight = 5.0
+    """Weight of references that lead somewhere."""
 
 
 class ScoreSettings(_Group):
@@ -188,8 +200,11 @@ class CanarySettings(_Group):
     """The rehearsal on a sample."""
 
     fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.10
+    """Share of the rows that the canary takes along."""
     schema_name: Annotated[str, Field(alias="schema", min_length=1, max_length=63)] = "servicedesk_canary"
+    """The schema that the canary is loaded into; it is dropped again."""
     seed: Annotated[int, Field(ge=0)] = 20251019
+    """Which rows: the same seed draws the same ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -208,6 +223,7 @@ class LoadSettings(_Group):
     """The full load."""
 
     batch_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    """Rows between two looks at disk, memory and connection."""
     types: dict[str, str] = {}
     """``"table.column" = "numeric(10,2)"``: overrides of the chosen type."""
     indexes: tuple[str, ...] = ()
@@ -223,35 +239,44 @@ class LoadSettings(_Group):
     relations: tuple[str, ...] = ()
     """Relations that the source does not declare: ``child.column -> parent.column``."""
     infer_relations: bool = True
+    """Whether relations that the source does not declare are looked for in names and values."""
 
 
 class HealthSettings(_Group):
     """Where the surroundings stop a run."""
 
     min_free_bytes: Annotated[int, Field(ge=0)] = GIGABYTE
+    """Halt with less free disk than this."""
     start_free_bytes: Annotated[int, Field(ge=0)] = 2 * GIGABYTE
     """Refuse to start with less free than this, or than twice the source."""
     warn_memory: Share = 0.80
+    """Warn when a greater share of the memory is in use."""
     max_memory: Share = 0.90
+    """Halt when a greater share of the memory is in use."""
 
 
 class BackupSettings(_Group):
     """Backups and how long they live."""
 
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    """Days that backups are kept; the newest good one, and what a run needs, is kept longer."""
     dump_command: tuple[str, ...] = ()
     """A command of the site's own in place of the bundled pg_dump, e.g.
     ``["docker", "exec", "-i", "servicedesk-postgres", "pg_dump", "-U", "servicedesk_user", "-d", "servicedesk"]``.
     sdetl adds ``-F c -n SCHEMA`` and reads the dump from its standard output."""
     dump_timeout: Seconds = 3600.0
+    """How long pg_dump may take (seconds)."""
 
 
 class DashboardSettings(_Group):
     """The dashboards whose queries are tried."""
 
     directory: str | None = None
+    """Folder of dashboards as Grafana exports them (JSON); the same as --dashboards."""
     slow_seconds: Seconds = 5.0
+    """A panel that takes longer is called slow."""
     timeout_seconds: Seconds = 30.0
+    """A panel that takes longer has failed."""
     variables: dict[str, str] = {}
     """Values for template variables that the dashboards leave open."""
     range_days: Annotated[int, Field(ge=1, le=36_500)] = 90
@@ -327,7 +352,9 @@ class CutoverSettings(_Group):
     lock_timeout_ms: Annotated[int, Field(ge=1, le=900)] = 50
     """Stays under PostgreSQL's deadlock_timeout (1 s), so that sdetl is always the one that yields."""
     attempts: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """How often the switch is tried when readers are in the way."""
     budget_seconds: Seconds = 60.0
+    """How long it is tried (seconds)."""
     strategy: Literal["rename", "role", "manual"] | None = None
     """``rename``: the version gets the serving schema's name.  ``role``: it keeps its own, and the ``search_path`` of
     ``roles`` leads their new sessions to it.  ``manual``: sdetl writes the exact SQL for both directions; an operator
@@ -395,7 +422,9 @@ class TargetSettings(_Group):
     """The PostgreSQL session."""
 
     connect_timeout: Annotated[int, Field(ge=1, le=300)] = 10
+    """How long a connection may take to open (seconds)."""
     pool_size: Annotated[int, Field(ge=2, le=32)] = 4
+    """Connections that are kept open for small questions."""
     embedded_version: Literal[16, 18] = 18
     """Major version of the server that ``--target embedded`` starts."""
 
@@ -421,6 +450,7 @@ class Settings(_Group):
     """All settings of a run, with the decisions that stand in its plan."""
 
     serving_schema: Annotated[str, Field(min_length=1)] = "servicedesk"
+    """The schema that dashboards read."""
     source: SourceSettings = SourceSettings()
     profile: ProfileSettings = ProfileSettings()
     drift: DriftSettings = DriftSettings()
@@ -439,6 +469,7 @@ class Settings(_Group):
     prune: PruneSettings = PruneSettings()
     target: TargetSettings = TargetSettings()
     decisions: tuple[PlanDecision, ...] = ()
+    """What was decided about findings, each with its reason; see the plan of a run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -491,6 +522,12 @@ class Settings(_Group):
         return tuple(d.as_decision() for d in self.decisions)
 
 
+_OPTIONS: Mapping[str, str] = {
+    "clean.null_markers": "--null-marker",
+    "dashboards.directory": "--dashboards",
+    "grafana.url": "--grafana",
+}
+"""Settings that have an option of their own on the command line."""
 _TABLES = ("load.types", "load.partition", "dashboards.variables")
 """Settings whose keys are names of the source or of dashboards."""
 
@@ -515,22 +552,51 @@ def load_settings(
     ``extra`` is how command line options with a name of their own (``--null-marker``, ``--dashboards``) get in;
     lists in it are added to what the plan says.  Raises UsageError naming every key that is wrong.
     """
-    layers = [
-        *([_Layer(f"plan {plan}", _read_plan(plan))] if plan else []),
-        _Layer("environment", _from_environment(environ or {})),
-        *(_Layer("--set", dict([_assignment(text)])) for text in assignments),
-    ]
-    tree: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.values.items():
-            _put(tree, _known_key(key, layer.origin), value)
-    for key, value in (extra or {}).items():
-        before = _get(tree, key)
-        _put(tree, key, [*before, *value] if isinstance(before, list) else value)
+    tree, origins = _merged(plan, environ, assignments, extra)
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(_explain(error), next_step="correct the setting; the README lists them all") from None
+        raise UsageError(
+            _explain(error, origins), next_step="correct the setting; sdetl settings lists them all"
+        ) from None
+
+
+def origins_of(
+    *,
+    plan: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    assignments: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> Mapping[str, str]:
+    """Where each setting that is not the default came from, by dotted key: the plan's file, a variable, an option.
+
+    Arguments as for ``load_settings``; raises UsageError as it does, but for values.
+    """
+    return _merged(plan, environ, assignments, extra)[1]
+
+
+def _merged(
+    plan: Path | None, environ: Mapping[str, str] | None, assignments: Sequence[str], extra: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The layers over each other, and where each key came from."""
+    layers = [
+        *([_Layer(f"plan {plan}", _read_plan(plan))] if plan else []),
+        *(_Layer(f"environment variable {name}", values) for name, values in _from_environment(environ or {})),
+        *(_Layer(f"--set {text}", dict([_assignment(text)])) for text in assignments),
+    ]
+    tree: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            _put(tree, _known_key(key, layer.origin), value)
+            origins[next((table for table in _TABLES if key.startswith(f"{table}.")), key)] = layer.origin
+    for key, value in (extra or {}).items():
+        before = _get(tree, key)
+        adds = isinstance(before, list)
+        _put(tree, key, [*before, *value] if adds else value)
+        option = _OPTIONS.get(key, "command line")
+        origins[key] = f"{origins[key]} and {option}" if adds and key in origins else option
+    return tree, origins
 
 
 def dump_plan(settings: Settings) -> str:
@@ -578,16 +644,16 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield key, value
 
 
-def _from_environment(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """``SDETL_GATES__MIN_SCORE=85``.  Names without ``__`` are settings only when they name one (SDETL_WORKSPACE is not)."""
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """``SDETL_GATES__MIN_SCORE=85``: each variable and what it says.
+
+    Names without ``__`` are settings only when they name one (SDETL_WORKSPACE is not).
+    """
     keys = {key.replace(".", "__").upper(): key for key in setting_keys()}
-    found: dict[str, Any] = {}
     for name, text in environ.items():
         bare = name.removeprefix(ENVIRONMENT_PREFIX)
-        if bare == name or (bare not in keys and "__" not in bare):
-            continue
-        found[keys.get(bare, bare.lower().replace("__", "."))] = _literal(text)
-    return found
+        if bare != name and (bare in keys or "__" in bare):
+            yield name, {keys.get(bare, bare.lower().replace("__", ".")): _literal(text)}
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -644,8 +710,23 @@ def _get(tree: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))))
+        ": ".join(filter(None, (_origin(e["loc"], e["msg"], origins), ".".join(map(str, e["loc"])), _said(e["msg"]))))
         for e in error.errors(include_input=False)
     )
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _origin(place: tuple[int | str, ...], message: str, origins: Mapping[str, str]) -> str:
+    """Where what is wrong was said.  Of settings that do not go together: wherever one of them was."""
+    named = ".".join(map(str, place))
+    guilty = [
+        origin
+        for key, origin in origins.items()
+        if (f"{named}.".startswith(f"{key}.") or f"{key}.".startswith(f"{named}.") if named else key in message)
+    ]
+    return " and ".join(dict.fromkeys(guilty))

@@ -33,6 +33,7 @@ from sdetl_tui.options import (
     HiddenMarkerOption,
     HiddenSetOption,
     HiddenTargetOption,
+    HiddenWorkspaceOption,
     JsonOption,
     MarkerOption,
     NoMouseOption,
@@ -46,6 +47,7 @@ from sdetl_tui.options import (
     WorkspaceOption,
     YesOption,
     ask_grafana_token,
+    explained_settings_of,
     settings_of,
     workspace_of,
 )
@@ -335,11 +337,19 @@ def rules(code: Annotated[str | None, typer.Argument(show_default=False)] = None
     show.rules([RULES[code.upper()]] if code else list(RULES.values()), as_json=json_)
 
 
-@app.command("settings")
-def settings_command() -> None:
-    """Every setting, one key a line."""
-    for key in engine.setting_keys():
-        typer.echo(key)
+@app.command()
+def settings(
+    plan: PlanOption = None,
+    set_: SetOption = None,
+    null_marker: MarkerOption = None,
+    dashboards: DashboardsOption = None,
+    grafana: GrafanaOption = None,
+    target: HiddenTargetOption = None,
+    workspace: HiddenWorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Every setting: its value, where that came from (default, plan, environment, --set), and what it means."""
+    show.settings(explained_settings_of(plan, set_, null_marker, dashboards, grafana), as_json=json_)
 
 
 @app.command(hidden=True)

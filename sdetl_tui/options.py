@@ -15,7 +15,7 @@ from sdetl_engine import Settings, Workspace
 from sdetl_tui.terminal import ThemeName
 
 if TYPE_CHECKING:
-    from sdetl_engine import Deployment
+    from sdetl_engine import Deployment, SettingLine
 
 SourceArgument = Annotated[Path, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)]
 TargetOption = Annotated[
@@ -52,6 +52,7 @@ DashboardsOption = Annotated[
 ]
 # Every command takes them, so that a script may say them everywhere; where they change nothing, help leaves them out.
 HiddenTargetOption = Annotated[str | None, typer.Option("--target", "-t", hidden=True)]
+HiddenWorkspaceOption = Annotated[Path | None, typer.Option("--workspace", hidden=True)]
 HiddenSetOption = Annotated[list[str] | None, typer.Option("--set", hidden=True)]
 HiddenMarkerOption = Annotated[list[str] | None, typer.Option("--null-marker", hidden=True)]
 HiddenDashboardsOption = Annotated[Path | None, typer.Option("--dashboards", hidden=True)]
@@ -92,6 +93,23 @@ def settings_of(
     grafana: str | None = None,
 ) -> Settings:
     """Defaults < plan < environment < --set < options with a name of their own."""
+    extra = _extra(markers, dashboards, grafana)
+    return engine.load_settings(plan=plan, environ=os.environ, assignments=assignments or (), extra=extra)
+
+
+def explained_settings_of(
+    plan: Path | None,
+    assignments: Sequence[str] | None,
+    markers: Sequence[str] | None = None,
+    dashboards: Path | None = None,
+    grafana: str | None = None,
+) -> tuple[SettingLine, ...]:
+    """The same, each with where it came from."""
+    extra = _extra(markers, dashboards, grafana)
+    return engine.explained_settings(plan=plan, environ=os.environ, assignments=assignments or (), extra=extra)
+
+
+def _extra(markers: Sequence[str] | None, dashboards: Path | None, grafana: str | None) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     if markers:
         extra["clean.null_markers"] = list(markers)
@@ -99,7 +117,7 @@ def settings_of(
         extra["dashboards.directory"] = os.fspath(dashboards.absolute())
     if grafana is not None:
         extra["grafana.url"] = grafana
-    return engine.load_settings(plan=plan, environ=os.environ, assignments=assignments or (), extra=extra)
+    return extra
 
 
 def ask_grafana_token(run: Deployment) -> None:

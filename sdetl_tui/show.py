@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Rule,
         RunState,
         Served,
+        SettingLine,
     )
 
 _PG_VARIABLES = ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT")
@@ -42,6 +43,22 @@ def target_of_environment() -> str:
     if any(os.environ.get(name) for name in _PG_VARIABLES):
         return ""
     raise UsageError("no target is named", next_step="name one with --target (a libpq URL, a service, or embedded)")
+
+
+def settings(lines: Sequence[SettingLine], *, as_json: bool) -> None:
+    """Every setting; on a terminal those that are not the default stand out."""
+    if as_json:
+        typer.echo(json.dumps({"settings": [dataclasses.asdict(one) for one in lines]}, ensure_ascii=True))
+        return
+    console = stdout_console()
+    for one in lines:
+        is_default = one.value == one.default and one.origin == "default"
+        console.print(
+            literal(f"{one.key} = {json.dumps(one.value, ensure_ascii=False)}", "" if is_default else "bold"),
+            soft_wrap=True,
+        )
+        origin = "" if is_default else f"from {one.origin}; default {json.dumps(one.default, ensure_ascii=False)}. "
+        console.print(literal(f"    {origin}{one.meaning}", "dim" if is_default else ""), soft_wrap=True)
 
 
 def agree(what: str, *, yes: bool) -> None:

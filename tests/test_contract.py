@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "prune": ("--yes", *EVERYWHERE),
     "report": ("RUN", *EVERYWHERE),
     "rules": ("--json", "--help"),
-    "settings": ("--help",),
+    "settings": ("--plan", *EVERYWHERE),
     "diff": ("SOURCE", "--plan", *EVERYWHERE),
     "backup-verify": ("BACKUP", *EVERYWHERE),
 }

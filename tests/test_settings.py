@@ -9,6 +9,7 @@ import pytest
 from sdetl_engine.decisions import effective
 from sdetl_engine.errors import UsageError
 from sdetl_engine.findings import Choice, Decision
+from sdetl_engine.setting_lines import explained_settings
 from sdetl_engine.settings import PlanDecision, dump_plan, load_settings, setting_keys
 
 
@@ -135,3 +136,39 @@ def test_a_decision_does_what_it_says(choice: Choice, argument: str | None, seen
 
 def test_every_key_can_be_listed() -> None:
     assert {"serving_schema", "gates.min_score", "validate.exact_distinct_rows", "canary.schema"} <= set(setting_keys())
+
+
+def test_a_value_that_is_wrong_is_told_with_where_it_was_said(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[gates]\nmin_score = 101\n")
+    with pytest.raises(UsageError, match=r"plan .*/plan\.toml: gates\.min_score: Input should be"):
+        load_settings(plan=plan)
+    with pytest.raises(UsageError, match=r"environment variable SDETL_GATES__MIN_SCORE: gates\.min_score"):
+        load_settings(plan=plan, environ={"SDETL_GATES__MIN_SCORE": "many"})
+    with pytest.raises(UsageError, match=r"--set gates\.min_score=-1: gates\.min_score"):
+        load_settings(plan=plan, assignments=["gates.min_score=-1"])
+    with pytest.raises(UsageError, match=r"--set cutover\.strategy=role: cutover: strategy role needs roles"):
+        load_settings(assignments=["cutover.strategy=role"])
+    with pytest.raises(UsageError, match=r"--set load\.types\.t\.c=no-such-type: load: "):
+        load_settings(assignments=["load.types.t.c=no-such-type"])
+    with pytest.raises(UsageError, match=r"--null-marker: clean\.null_markers"):
+        load_settings(extra={"clean.null_markers": ["?"]})
+
+
+def test_every_setting_is_explained_with_value_and_origin(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[clean]\nnull_markers = ["*=?"]\n[gates]\nmin_score = 70\n[load.types]\n"t.c" = "text"\n')
+    lines = explained_settings(
+        plan=plan,
+        environ={"SDETL_GATES__MIN_SCORE": "75", "SDETL_WORKSPACE": "/w"},
+        assignments=["canary.schema=other", "load.types.t.d=text"],
+        extra={"clean.null_markers": ["*=-"]},
+    )
+    found = {one.key: (one.value, one.origin) for one in lines}
+    assert tuple(found) == setting_keys()
+    assert found["gates.min_score"] == (75.0, "environment variable SDETL_GATES__MIN_SCORE")
+    assert found["gates.halt_score"] == (50.0, "default")
+    assert found["canary.schema"] == ("other", "--set canary.schema=other")
+    assert found["clean.null_markers"] == (["*=?", "*=-"], f"plan {plan} and --null-marker")
+    assert found["load.types"] == ({"t.c": "text", "t.d": "text"}, "--set load.types.t.d=text")
+    assert [one.key for one in lines if not one.meaning] == []
