@@ -51,6 +51,7 @@ from sdetl_tui.options import (
     settings_of,
     workspace_of,
 )
+from sdetl_tui.overview import Overview
 from sdetl_tui.recovery import backup_verify_command, drill_command, prune_command, restore_command, roll_back_command
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="sdetl",
-    help="Move a ServiceDesk database from SQLite to PostgreSQL, and back out again.  Alone, it opens the wizard.",
+    cls=Overview,
+    help="Move a ServiceDesk database from SQLite to PostgreSQL, and back out again.  Without a COMMAND it opens the "
+    "wizard, which asks before anything is switched.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -86,7 +89,8 @@ def _everything(
 @app.command()
 def run(
     source: Annotated[
-        Path | None, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="SOURCE", help="The SQLite file.  It is only ever read.", show_default=False),
     ] = None,
     target: TargetOption = None,
     plan: PlanOption = None,
@@ -354,7 +358,7 @@ def settings(
 
 @app.command(hidden=True)
 def wizard(
-    source: Annotated[Path | None, typer.Argument(show_default=False)] = None,
+    source: Annotated[Path | None, typer.Argument(metavar="SOURCE", show_default=False)] = None,
     target: TargetOption = None,
     plan: PlanOption = None,
     workspace: WorkspaceOption = None,

@@ -17,23 +17,29 @@ from sdetl_tui.terminal import ThemeName
 if TYPE_CHECKING:
     from sdetl_engine import Deployment, SettingLine
 
-SourceArgument = Annotated[Path, typer.Argument(help="The SQLite file.  It is only ever read.", show_default=False)]
+SourceArgument = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="The SQLite file.  It is only ever read.", show_default=False)
+]
 TargetOption = Annotated[
     str | None,
     typer.Option(
         "--target",
         "-t",
+        metavar="TARGET",
         help="libpq URL, key/value string, service name, or 'embedded'.  PG* variables and ~/.pgpass work as for psql.",
         envvar="SDETL_TARGET",
         show_default=False,
     ),
 ]
 PlanOption = Annotated[
-    Path | None, typer.Option("--plan", help="TOML plan with settings and decisions.", show_default=False)
+    Path | None,
+    typer.Option("--plan", metavar="FILE", help="TOML plan with settings and decisions.", show_default=False),
 ]
 WorkspaceOption = Annotated[
     Path | None,
-    typer.Option("--workspace", help="Folder for runs and backups.", envvar="SDETL_WORKSPACE", show_default=False),
+    typer.Option(
+        "--workspace", metavar="DIR", help="Folder for runs and backups.", envvar="SDETL_WORKSPACE", show_default=False
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.", show_default=False)
@@ -48,7 +54,8 @@ MarkerOption = Annotated[
     ),
 ]
 DashboardsOption = Annotated[
-    Path | None, typer.Option("--dashboards", help="Folder of Grafana dashboard JSON.", show_default=False)
+    Path | None,
+    typer.Option("--dashboards", metavar="DIR", help="Folder of Grafana dashboard JSON.", show_default=False),
 ]
 # Every command takes them, so that a script may say them everywhere; where they change nothing, help leaves them out.
 HiddenTargetOption = Annotated[str | None, typer.Option("--target", "-t", hidden=True)]

@@ -43,7 +43,9 @@ def drill_command(
     source: Annotated[
         Path | None,
         typer.Argument(
-            help="What to drill with; else the newest run's cleaned copy, or demo data.", show_default=False
+            metavar="SOURCE",
+            help="What to drill with; else the newest run's cleaned copy, or demo data.",
+            show_default=False,
         ),
     ] = None,
     target: TargetOption = None,
