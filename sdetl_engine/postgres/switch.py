@@ -257,7 +257,8 @@ class _Switch:
         if spent > self._settings.budget_seconds or self._attempts >= self._settings.attempts:
             raise _gave_up(self._order, reason, self._attempts)
         self._reporter.event("SwitchRefused", f"attempt {self._attempts}: {reason}; trying again", level="warning")
-        time.sleep(random.uniform(0.02, 0.02 + min(1.0, 0.05 * self._attempts)))  # noqa: S311 - jitter, not a secret
+        # A statement that one attempt has held up is to be through before the next.
+        time.sleep(random.uniform(0.05, 0.05 + min(1.0, 0.05 * self._attempts)))  # noqa: S311 - jitter, not a secret
         self._reporter.check()
 
 
@@ -374,6 +375,7 @@ class _Prepared:
         _TryAgain, _StartOver, and TargetError when the version must not go live.
         """
         del self._changes.statements[self._begun :]
+        self.locked_at = time.monotonic()
         if self._rebinding is not None and self._before is not None and self.previous is not None:
             self._replace(self._rebinding, self._before, self.previous, gates)
         if self._order.roles:

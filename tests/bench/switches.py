@@ -30,6 +30,7 @@ from sdetl_engine.postgres.embedded import EmbeddedServer
 from tests.postgres.versions import Desk, desk
 
 ROWS = 20_000
+BEFORE_SECONDS = 20
 LIMIT_MS = 150
 """How long a reader is to wait at most."""
 TABLES = """
@@ -136,6 +137,9 @@ def main() -> int:
         ]
         for reader in readers:
             reader.start()
+        time.sleep(BEFORE_SECONDS)
+        undisturbed = max(wait for one in seen for wait in one.waits)
+        print(f"before the first switch: longest read of {BEFORE_SECONDS} s {undisturbed:.1f} ms")
         locked, attempts, refused = [], 0, 0
         began = time.monotonic()
         for number in range(1, options.switches + 1):

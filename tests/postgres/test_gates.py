@@ -86,6 +86,13 @@ def test_readers_that_never_rest_keep_no_switch_out_and_see_no_half(it: Desk, tw
     assert it.live() == two[1]
 
 
+def test_the_time_for_which_readers_were_kept_out_is_told(it: Desk) -> None:
+    first = it.switch_to(it.candidate(10))
+    second = it.switch_to(it.candidate(20))
+    for done in (first, second):
+        assert 0 < done.lock_seconds <= done.seconds
+
+
 def test_tables_and_views_are_shut_together(it: Desk, two: tuple[str, str]) -> None:
     shut: list[str] = []
 
