@@ -21,6 +21,7 @@ from sdetl_tui.views.findings import ARGUED, Filter
 from sdetl_tui.views.look import Look
 from sdetl_tui.views.places import VIEWS
 from sdetl_tui.views.purposes import purpose
+from sdetl_tui.views.states import state_of
 from sdetl_tui.wizard import (
     EFFECT,
     STAGE_OF,
@@ -104,7 +105,7 @@ class LineMode:
     def _tell_place(self) -> None:
         now, teller = self._now, self._teller
         stage = STAGE_OF.get(self._place)
-        state = f", {now.record(stage).status}" if stage is not None else ""
+        state = f", {state_of(stage, now).words}" if stage is not None else ""
         teller.say()
         teller.say(f"== {self._place}{state} ==")
         teller.say(purpose(self._place))
@@ -326,7 +327,8 @@ class LineMode:
                 ):
                     told.add(record.stage)
                     if record.seconds:
-                        self._teller.say(f"{record.stage}: {record.status} in {duration(record.seconds)}")
+                        state = state_of(record.stage, pulse.situation).words
+                        self._teller.say(f"{record.stage}: {state} in {duration(record.seconds)}")
             if not pulse.situation.running:
                 return
             if pulse.snapshot is not None and time.monotonic() - last > _TOLD_EVERY:

@@ -115,6 +115,26 @@ class Situation:
         """True when this run's version went live."""
         return self.record(Stage.CUTOVER).status is Status.PASSED
 
+    @property
+    def waits_for_hand(self) -> bool:
+        """True when the SQL of the switch is written, and somebody is to run it, or the rest of it."""
+        return self._error_kind in ("manual", "manual-half")
+
+    @property
+    def is_half_made(self) -> bool:
+        """True when somebody has run a part of that SQL."""
+        return self._error_kind == "manual-half"
+
+    def is_stale(self, stage: Stage) -> bool:
+        """True for a stage that was run and has to run again, because a decision changed it or one before it."""
+        if self.stale_from is None or self.record(stage).status is Status.PENDING:
+            return False
+        return _comes_at_or_after(stage, self.stale_from)
+
+    @property
+    def _error_kind(self) -> str | None:
+        return self.outcome.error.kind if self.outcome is not None and self.outcome.error is not None else None
+
     def open_findings(self, stage: Stage) -> tuple[Finding, ...]:
         """What still asks something of the operator at that stage."""
         return tuple(f for f in self.record(stage).findings if f.is_open)
@@ -197,7 +217,7 @@ def _at_stage(stage: Stage, now: Situation) -> Action:
         return Action(Deed.GO, "Go to the start", place=Place.START, why_not="there is no run yet")
     if now.running:
         return _while_running(stage, now)
-    if now.stale_from is not None and _comes_at_or_after(stage, now.stale_from) and record.status is not Status.PENDING:
+    if now.is_stale(stage):
         return _again(stage, now)
     if record.status is Status.PASSED or record.status is Status.SKIPPED:
         after = stage_after(stage)
@@ -210,18 +230,12 @@ def _at_stage(stage: Stage, now: Situation) -> Action:
         )
     if record.status in (Status.REVIEW, Status.HALTED):
         return _at_gate(stage, now)
-    if stage is Stage.CUTOVER and now.cutover_agreed and not _waits_for_hand(now):
+    if stage is Stage.CUTOVER and now.cutover_agreed and not now.waits_for_hand:
         return Action(Deed.SWITCH, "Cut over", Guard.TYPED, _forbidden(now, stage), stage=stage)
     label, guard = _WORK[stage]
     if record.status in (Status.FAILED, Status.CANCELLED):
-        label = "Verify what was done by hand" if _waits_for_hand(now) else f"Try {stage} again"
+        label = "Verify what was done by hand" if now.waits_for_hand else f"Try {stage} again"
     return Action(Deed.RUN, label, guard, _forbidden(now, stage), stage=stage)
-
-
-def _waits_for_hand(now: Situation) -> bool:
-    """True when the SQL of the switch is written, and somebody is to run it."""
-    error = now.outcome.error if now.outcome is not None else None
-    return error is not None and error.kind in ("manual", "manual-half")
 
 
 def _while_running(stage: Stage, now: Situation) -> Action:

@@ -15,10 +15,11 @@ from textual.widget import Widget
 from textual.widgets import Button, Log, Static
 
 from sdetl_engine import Status
-from sdetl_tui.blocks import STATUS_TONE, Note, Span, Tone, line
+from sdetl_tui.blocks import Note, Span, Tone, line
 from sdetl_tui.modals.ask import Detail, error_lines
 from sdetl_tui.text import content, contents, plain
 from sdetl_tui.views.purposes import purpose
+from sdetl_tui.views.states import state_of
 from sdetl_tui.widgets.draw import drawn
 from sdetl_tui.widgets.frame import Banner, KeyLine, Meter, NextBar, Rail, Shown, StatusBar
 from sdetl_tui.widgets.paged import PagedTable
@@ -216,12 +217,10 @@ class PlaceScreen(Screen[None]):
         stage = STAGE_OF.get(self.place)
         title = line(Span(str(self.place).capitalize(), Tone.STRONG))
         if stage is not None:
-            record = now.record(stage)
-            stale = now.stale_from is not None and record.status is not Status.PENDING and _at_or_after(stage, now)
-            word = "to be run again with your decisions" if stale else str(record.status)
-            took = f" in {record.seconds:.1f} s" if record.seconds else ""
-            sign = self.wizard.glyphs.status[record.status]
-            title = line(Span(str(stage), Tone.STRONG), "  ", Span(f"{sign} {word}{took}", STATUS_TONE[record.status]))
+            seconds, state = now.record(stage).seconds, state_of(stage, now)
+            took = f" in {seconds:.1f} s" if seconds else ""
+            sign = self.wizard.glyphs.status[state.sign]
+            title = line(Span(str(stage), Tone.STRONG), "  ", Span(f"{sign} {state.words}{took}", state.tone))
         return (title, line(Span(purpose(self.place), Tone.DIM)))
 
     def _trouble(self) -> Sequence[Block]:
@@ -316,8 +315,3 @@ class PlaceScreen(Screen[None]):
     def action_again(self) -> None:
         """F5: read again; the stage screens check again."""
         self.draw_again()
-
-
-def _at_or_after(stage: object, now: Situation) -> bool:
-    stages = [record.stage for record in now.records]
-    return now.stale_from is not None and stages.index(stage) >= stages.index(now.stale_from)  # type: ignore[arg-type]

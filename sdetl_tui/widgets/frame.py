@@ -10,10 +10,11 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from sdetl_engine import Stage, Status
-from sdetl_tui.blocks import STATUS_TONE, Span, Tone, line
+from sdetl_tui.blocks import Span, Tone, line
 from sdetl_tui.glyphs import bar, percent, sparkline
 from sdetl_tui.text import content, contents
 from sdetl_tui.views.figures import count, duration, size
+from sdetl_tui.views.states import state_of
 from sdetl_tui.wizard import STAGE_OF, Place
 
 if TYPE_CHECKING:
@@ -68,41 +69,19 @@ class Rail(Shown):
         self.show(contents([*lines, line(""), line(summary)]))
 
     def _step(self, number: int, stage: Stage, now: Situation, here: Place, glyphs: Glyphs) -> Line:
-        record = now.record(stage)
-        status = record.status
+        state = state_of(stage, now)
         is_here = STAGE_OF.get(here) is stage
-        stale = now.stale_from is not None and list(Stage).index(stage) >= list(Stage).index(now.stale_from)
-        word = "again" if stale and status is not Status.PENDING else _SHORT[status]
         name = Span(f"{number:>2} {stage:<9}", Tone.STRONG if is_here else Tone.PLAIN)
-        tone = Tone.NOTICE if word == "again" else STATUS_TONE[status]
-        return line(
-            Span(">" if is_here else " ", Tone.ACCENT), name, " ", Span(f"{glyphs.status[status]} {word}", tone)
-        )
+        word = Span(f"{glyphs.status[state.sign]} {state.short}", state.tone)
+        return line(Span(">" if is_here else " ", Tone.ACCENT), name, " ", word)
 
     def _flat(self, now: Situation, here: Place, glyphs: Glyphs) -> Line:
         spans: list[str | Span] = []
         for number, stage in enumerate(Stage, 1):
-            status = now.record(stage).status
-            mark = (
-                f"[{number}{glyphs.status[status]}]"
-                if STAGE_OF.get(here) is stage
-                else f" {number}{glyphs.status[status]} "
-            )
-            spans.append(Span(mark, STATUS_TONE[status]))
+            state = state_of(stage, now)
+            sign = f"{number}{glyphs.status[state.sign]}"
+            spans.append(Span(f"[{sign}]" if STAGE_OF.get(here) is stage else f" {sign} ", state.tone))
         return line(*spans, f" {here}")
-
-
-_SHORT = {
-    Status.PENDING: "",
-    Status.RUNNING: "runs",
-    Status.PASSED: "passed",
-    Status.REVIEW: "review",
-    Status.HALTED: "HALTED",
-    Status.FAILED: "FAILED",
-    Status.SKIPPED: "skipped",
-    Status.CANCELLED: "stopped",
-    Status.UNKNOWN: "unknown",
-}
 
 
 class Meter(Shown):

@@ -20,6 +20,7 @@ from sdetl_engine import (
     StageRecord,
     Status,
 )
+from sdetl_tui.views.states import state_of
 from sdetl_tui.wizard import (
     EFFECT,
     STAGE_OF,
@@ -118,6 +119,26 @@ def test_a_switch_by_hand_is_verified_with_enter() -> None:
     action = primary(Place.CUTOVER, now)
     assert (action.deed, action.label, action.why_not) == (Deed.RUN, "Verify what was done by hand", None)
     assert next_line(Place.CUTOVER, now) == "run the SQL"
+
+
+@pytest.mark.parametrize(
+    ("kind", "short", "words"),
+    [
+        ("manual", "waits", "waits for its SQL to be run by hand"),
+        ("manual-half", "half", "made by hand in part: the rest is waited for"),
+        ("gate", "FAILED", "failed"),
+    ],
+)
+def test_a_switch_by_hand_waits_and_has_not_failed(kind: str, short: str, words: str) -> None:
+    ended = Outcome(OutcomeKind.HALTED, ExitCode.GATE, (), GateStopped("not yet", next_step="run the SQL", kind=kind))
+    state = state_of(Stage.CUTOVER, Situation(standing(Stage.CUTOVER, Status.FAILED), outcome=ended))
+    assert (state.short, state.words) == (short, words)
+
+
+def test_what_a_decision_changed_says_that_it_runs_again() -> None:
+    now = Situation(standing(Stage.MIGRATE), stale_from=Stage.PROFILE)
+    shorts = {stage: state_of(stage, now).short for stage in (Stage.BACKUP, Stage.PROFILE, Stage.SCORE, Stage.VALIDATE)}
+    assert shorts == {Stage.BACKUP: "passed", Stage.PROFILE: "again", Stage.SCORE: "again", Stage.VALIDATE: ""}
 
 
 def test_the_switch_is_typed_once_only_agreement_is_missing() -> None:
