@@ -70,7 +70,7 @@ from .records import (
 )
 from .rediff import diff
 from .rehearsal import drill, earlier_drills
-from .report.document import run_document
+from .report.document import printed_document, run_document
 from .rerun import restore_source
 from .restored import RestoredVersion, RestoreResult, VerifiedBackup
 from .rules import RULES, Rule
@@ -233,6 +233,7 @@ __all__ = [
     "measure",
     "open_session",
     "plan_prune",
+    "printed_document",
     "read_differences",
     "restore_beside",
     "restore_source",

@@ -413,7 +413,7 @@ def _carry_out(
     if outcome.error is not None:
         narrator.error(outcome.error)
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=True, allow_nan=False))
+        typer.echo(json.dumps(engine.printed_document(document), ensure_ascii=True, allow_nan=False))
     else:
         show.outcome(console, outcome, document)
     raise typer.Exit(int(outcome.exit_code))

@@ -1,4 +1,4 @@
-"""The document of a run, as ``sdetl run --json`` prints it and ``report.json`` keeps it.
+"""The document of a run: ``report.json`` keeps all of it, ``sdetl run --json`` prints what other programs rely on.
 
 A key that does not apply is absent, not invented.  No cell values, no credentials.
 """
@@ -6,7 +6,7 @@ A key that does not apply is absent, not invented.  No cell values, no credentia
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdetl_engine.checklist import FINISHED, Stage, Status
@@ -50,6 +50,31 @@ def run_document(run: Deployment, records: Sequence[StageRecord], outcome: Outco
     if run.folder.report_html.exists():
         document["report"] = str(run.folder.report_html)
     return document
+
+
+def printed_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a run's document that are agreed on with other programs, and no other; the rest is in ``report.json``."""
+    printed = {key: value for key, value in document.items() if key in _PRINTED}
+    for key, agreed in _PRINTED_WITHIN.items():
+        value = printed.get(key)
+        if isinstance(value, list):
+            printed[key] = [{k: v for k, v in one.items() if k in agreed} for one in value]
+        elif value is not None:
+            printed[key] = {k: v for k, v in value.items() if k in agreed}
+    return printed
+
+
+_PRINTED = (
+    *("run_id", "outcome", "exit_code", "source", "target", "stages", "findings", "score", "ledger", "types", "proof"),
+    *("dashboards", "cutover", "error", "report"),
+)
+_PRINTED_WITHIN: Mapping[str, tuple[str, ...]] = {
+    "source": ("path", "md5", "bytes", "tables"),
+    "findings": (*("rule", "severity", "table", "column", "count", "fraction", "message", "advice", "decision"),),
+    "dashboards": ("title", "panels", "passed", "failed", "slowest_ms"),
+    "cutover": ("seconds", "lock_seconds", "rollback_command"),
+}
+"""Of these, ``report.json`` has more."""
 
 
 def with_results(run: Deployment, records: Sequence[StageRecord]) -> set[Stage]:
