@@ -77,7 +77,7 @@ from .rules import RULES, Rule
 from .runner import Runner
 from .setting_lines import SettingLine, explained_settings
 from .settings import Settings, dump_plan, load_settings, setting_keys
-from .showing import EvidencePage, can_show_rows, finding_rows
+from .showing import EvidenceMark, EvidencePage, can_show_rows, finding_rows
 from .sqlite.differences import (
     Difference,
     DifferenceKind,
@@ -126,6 +126,7 @@ __all__ = [
     "EnvironmentFailed",
     "Event",
     "Evidence",
+    "EvidenceMark",
     "EvidencePage",
     "ExitCode",
     "Fault",

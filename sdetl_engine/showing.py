@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
+from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Evidence, Finding
 from sdetl_engine.profiling.facts import KeyFacts, TypeVerdict
 from sdetl_engine.records import PreflightResult, ProfileResult
 from sdetl_engine.sqlite import iso
-from sdetl_engine.sqlite.addressing import row_key
+from sdetl_engine.sqlite.addressing import key_text, row_key
 from sdetl_engine.sqlite.fits import fits_sql, register_functions, text_codec
 from sdetl_engine.sqlite.keys import is_orphan_sql
 from sdetl_engine.sqlite.open import open_readonly, quote
@@ -28,25 +30,36 @@ from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 _LONGEST = 200
 _SHOWN_BYTES = 4 * _LONGEST
 
+EvidenceMark = tuple[tuple[object, bool], ...]
+"""Where a page ended: the row's key, each part with whether it is a text (then it stands as bytes)."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EvidencePage:
-    """Some rows in the order of their rowids.  ``last``: the rowid to go on after, None when there are no more."""
+    """Some rows in the order of their keys.  ``last``: what to go on after, None when there are no more."""
 
     evidence: tuple[Evidence, ...]
-    last: int | None
+    last: EvidenceMark | None
 
 
 def can_show_rows(run: Deployment, finding: Finding) -> bool:
-    """True when the rows behind the finding can be asked for: they are rows of a table with rowids, by a rule that says
-    of each row whether it is one."""
+    """True when the rows behind the finding can be asked for: they are rows of a table, by a rule that says of each row
+    whether it is one."""
     return _place(run, finding) is not None
 
 
-def finding_rows(run: Deployment, finding: Finding, *, after: int | None = None, limit: int = 100) -> EvidencePage:
-    """``limit`` rows behind the finding whose rowids are over ``after``; going on with ``last`` costs no more on later pages.
+def finding_rows(
+    run: Deployment,
+    finding: Finding,
+    *,
+    after: EvidenceMark | None = None,
+    limit: int = 100,
+    reporter: Reporter | None = None,
+) -> EvidencePage:
+    """``limit`` rows behind the finding that come after ``after``; going on with ``last`` costs no more on later pages.
 
-    No rows where `can_show_rows` is False.
+    No rows where `can_show_rows` is False.  May read the whole table when such rows are few: raises Cancelled soon after
+    the reporter was asked to stop.
     """
     place = _place(run, finding)
     if place is None:
@@ -56,15 +69,24 @@ def finding_rows(run: Deployment, finding: Finding, *, after: int | None = None,
         codec = text_codec(connection)
         register_functions(connection)
         iso.register(connection)
-        value = place.value
-        rows = connection.execute(
-            f"SELECT {place.rowid}, typeof({value}), CASE WHEN typeof({value}) IN ('text', 'blob')"
-            f" THEN substr(CAST({value} AS BLOB), 1, {_SHOWN_BYTES}) ELSE {value} END FROM {place.table} AS s"
-            f" WHERE (:after IS NULL OR {place.rowid} > :after) AND ({place.condition}) ORDER BY {place.rowid} LIMIT :limit",
-            {"after": after, "limit": limit, **place.marks},
-        ).fetchall()
-    found = tuple(Evidence(f"rowid {key}", visible(_text(kind, raw, codec), _LONGEST)) for key, kind, raw in rows)
-    return EvidencePage(found, rows[-1][0] if len(rows) == limit else None)
+        rows = _stoppable(connection, place.query(after), place.parameters(after, limit), reporter)
+    found = tuple(
+        Evidence(_text("text", row[0], codec), visible(_text(row[1], row[2], codec), _LONGEST)) for row in rows
+    )
+    return EvidencePage(found, place.mark(rows[-1]) if len(rows) == limit else None)
+
+
+def _stoppable(
+    connection: sqlite3.Connection, query: str, parameters: Mapping[str, object], reporter: Reporter | None
+) -> list[tuple[object, ...]]:
+    if reporter is None:
+        return connection.execute(query, parameters).fetchall()
+    try:
+        with reporter.interrupting(connection.interrupt):
+            return connection.execute(query, parameters).fetchall()
+    except sqlite3.OperationalError:
+        reporter.check()
+        raise
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,11 +94,37 @@ class _Place:
     """Where the rows are: terms of SQL."""
 
     table: str
-    rowid: str
+    key: tuple[str, ...]
+    name: str
+    """What a row is called, in words."""
     value: str
     condition: str
     marks: Mapping[str, str]
     """Declared marks, by the names of the parameters that stand for them."""
+
+    def query(self, after: EvidenceMark | None) -> str:
+        """The rows after that one: name, storage class, value, then the parts of the key in pairs (see ``EvidenceMark``)."""
+        value, keys = self.value, ", ".join(self.key)
+        parts = (
+            f"CASE typeof({k}) WHEN 'text' THEN CAST({k} AS BLOB) ELSE {k} END, typeof({k}) = 'text'" for k in self.key
+        )
+        onward = "TRUE"
+        if after is not None:
+            bounds = (f"CAST(:k{n} AS TEXT)" if is_text else f":k{n}" for n, (_, is_text) in enumerate(after))
+            onward = f"({keys}) > ({', '.join(bounds)})"
+        return (
+            f"SELECT CAST({self.name} AS BLOB), typeof({value}), CASE WHEN typeof({value}) IN ('text', 'blob')"
+            f" THEN substr(CAST({value} AS BLOB), 1, {_SHOWN_BYTES}) ELSE {value} END, {', '.join(parts)}"
+            f" FROM {self.table} AS s WHERE {onward} AND ({self.condition}) ORDER BY {keys} LIMIT :limit"
+        )
+
+    def parameters(self, after: EvidenceMark | None, limit: int) -> dict[str, object]:
+        """What the parameters of ``query`` stand for."""
+        return {**{f"k{n}": part for n, (part, _) in enumerate(after or ())}, "limit": limit, **self.marks}
+
+    def mark(self, row: tuple[object, ...]) -> EvidenceMark:
+        """The key of a row that ``query`` gave."""
+        return tuple((part, bool(is_text)) for part, is_text in zip(row[3::2], row[4::2], strict=True))
 
 
 def _place(run: Deployment, finding: Finding) -> _Place | None:
@@ -86,7 +134,7 @@ def _place(run: Deployment, finding: Finding) -> _Place | None:
     table = next((t for t in schema.tables if t.name == finding.table), None)
     key = row_key(table) if table is not None else None
     profile = run.results.load(Stage.PROFILE, ProfileResult)
-    if key is None or not key.is_rowid or finding.table not in {t.table for t in profile.tables}:
+    if table is None or key is None or finding.table not in {t.table for t in profile.tables}:
         return None
     declared = markers_for(run.settings.clean.null_markers, finding.table, finding.column)
     marks = {f"mark{number}": mark for number, mark in enumerate(declared)}
@@ -97,7 +145,9 @@ def _place(run: Deployment, finding: Finding) -> _Place | None:
         condition = _of_values(profile, finding, value, marks)
     if condition is None:
         return None
-    return _Place(quote(finding.table), f"s.{key.terms[0]}", value, condition, marks)
+    terms = tuple(f"s.{term}" for term in key.terms)
+    name = f"'rowid ' || {terms[0]}" if key.is_rowid else key_text(table, key, "s")
+    return _Place(quote(finding.table), terms, name, value, condition, marks)
 
 
 def _orphans(profile: ProfileResult, schema: Schema, finding: Finding) -> str | None:
@@ -168,7 +218,9 @@ _OF_VALUES: Mapping[str, Callable[[TypeVerdict, Kind, str], str | None]] = {
 }
 
 
-def _text(kind: str, raw: object, codec: str) -> str:
+def _text(kind: object, raw: object, codec: str) -> str:
+    if raw is None:
+        return "NULL"
     if not isinstance(raw, bytes):
         return str(raw)
     return f"x'{raw.hex()}'" if kind == "blob" else raw.decode(codec, "backslashreplace")

@@ -60,12 +60,15 @@ if TYPE_CHECKING:
     from sdetl_engine import (
         Check,
         LateWrites,
+        Reporter,
         Settings,
         TargetSession,
     )
     from sdetl_tui.bridge import Job
     from sdetl_tui.wizard import Action
 
+_SOON_SECONDS = 0.03
+"""What is read from a file is mostly there by then: nobody should have to wait for the next beat."""
 _SETTLED_SECONDS = 1.5
 """By then the first picture stands, and what it needed is in memory."""
 
@@ -418,6 +421,11 @@ class SdetlApp(App[int]):
             self._run(Stage.CUTOVER)
 
         self.push_screen(TypeToConfirm("Cut over", lines, name=serving, accept="Cut over now"), answered)
+
+    def look_beside(self, work: Callable[[Reporter], object], then: Callable[[Job], None]) -> Callable[[], None]:
+        """Look for rows beside the screens; what is returned leaves it off."""
+        self.set_timer(_SOON_SECONDS, self._beat)
+        return self.bridge.look_beside("looking for rows", work, then)
 
     def session_opener(self) -> Callable[[], contextlib.AbstractContextManager[tuple[TargetSession, Settings]]]:
         """How a job reaches the target, with the settings at hand.  Opens nothing yet."""

@@ -6,11 +6,16 @@ them line by line.  A span holds raw text: ``text.py`` makes it literal on the w
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import enum
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sdetl_engine import Severity, Status, Verdict
+
+if TYPE_CHECKING:
+    from sdetl_engine import Reporter
 
 
 class Tone(enum.StrEnum):
@@ -86,6 +91,14 @@ class Row:
 
     key: str
     cells: tuple[Line, ...]
+
+
+class SlowRows(Sequence[Row], abc.ABC):
+    """Rows that may take a while to find: a screen reads a page of them beside itself, and may stop looking."""
+
+    @abc.abstractmethod
+    def read(self, first: int, limit: int, reporter: Reporter | None = None) -> Sequence[Row]:
+        """Up to ``limit`` rows from the one numbered ``first`` on.  Raises SdetlError; Cancelled when it was stopped."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -87,19 +87,6 @@ class Pulse:
     """What the stage at work has told since it began, the newest last."""
 
 
-@dataclasses.dataclass(slots=True)
-class Job:
-    """Something that runs beside the screens.  ``error`` is what the engine raised."""
-
-    name: str
-    then: Callable[[Job], None]
-    only_looks: bool = True
-    result: Any = None
-    error: SdetlError | None = None
-    is_done: bool = False
-    started: float = dataclasses.field(default_factory=time.monotonic)
-
-
 class JobReporter:
     """The engine's side of a job that tells what it does and can be stopped.  Thread-safe; see ``Reporter``."""
 
@@ -144,6 +131,20 @@ class JobReporter:
             waiting = list(self._interrupts)
         for interrupt in waiting:
             interrupt()
+
+
+@dataclasses.dataclass(slots=True)
+class Job:
+    """Something that runs beside the screens.  ``error`` is what the engine raised."""
+
+    name: str
+    then: Callable[[Job], None]
+    only_looks: bool = True
+    result: Any = None
+    error: SdetlError | None = None
+    is_done: bool = False
+    reporter: JobReporter = dataclasses.field(default_factory=JobReporter)
+    started: float = dataclasses.field(default_factory=time.monotonic)
 
 
 class Bridge:
@@ -225,8 +226,8 @@ class Bridge:
 
     def stop(self, code: ExitCode = ExitCode.CANCELLED) -> None:
         """Ask the stage at work, and the jobs beside it, to stop at their next safe points."""
-        for name in self.jobs:
-            self._reporters[name].stop()
+        for job in self._jobs:
+            job.reporter.stop()
         if self.is_running:
             self._the_runner().reporter.request_stop(code)
 
@@ -313,9 +314,26 @@ class Bridge:
         if any(job.name == name for job in self._jobs):
             return
         job = Job(name, then, only_looks)
-        self._reporters[name] = JobReporter()
+        self._reporters[name] = job.reporter
+        self._start(job, work)
+
+    def look_beside(
+        self, name: str, work: Callable[[JobReporter], Any], then: Callable[[Job], None]
+    ) -> Callable[[], None]:
+        """Read something beside the screens, any number of a name at a time.  What is returned leaves it off: it is
+        stopped, and ``then`` is never called."""
+        job = Job(name, then)
+
+        def leave_off() -> None:
+            job.then = _forget
+            job.reporter.stop()
+
+        self._start(job, lambda: work(job.reporter))
+        return leave_off
+
+    def _start(self, job: Job, work: Callable[[], Any]) -> None:
         self._jobs.append(job)
-        threading.Thread(target=_work, args=(job, work), name=f"sdetl-{name}", daemon=True).start()
+        threading.Thread(target=_work, args=(job, work), name=f"sdetl-{job.name}", daemon=True).start()
 
     def job_reporter(self, name: str) -> JobReporter:
         """The reporter of a job that is at work; a fresh one for a new job of that name."""
@@ -382,6 +400,10 @@ class Bridge:
             with contextlib.suppress(OSError):
                 self._health = (now, engine.measure(self.workspace.root))
         return self._health[1] if self._health is not None else None
+
+
+def _forget(job: Job) -> None:
+    """What nobody waits for any more."""
 
 
 def _work(job: Job, work: Callable[[], Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdetl_engine import (
+    Cancelled,
     Deployment,
     Evidence,
     Finding,
@@ -21,6 +22,7 @@ from sdetl_engine import (
     start_run,
 )
 from sdetl_engine.demo import build_source
+from sdetl_tui.bridge import JobReporter
 from tests.conftest import make_sqlite
 
 ASSIGNMENTS = ("health.start_free_bytes=0", "health.min_free_bytes=0", "profile.sample_rows=2000")
@@ -114,3 +116,27 @@ def test_what_is_no_rule_about_rows_shows_none(troubled: Runner) -> None:
     whole = [f for f in troubled.findings if f.column is None]
     assert not any(can_show_rows(troubled.deployment, f) for f in whole)
     assert all(finding_rows(troubled.deployment, f).evidence == () for f in whole)
+
+
+_KEYED = """
+CREATE TABLE readings (place TEXT COLLATE NOCASE, day INTEGER, at TIMESTAMP, PRIMARY KEY (place, day)) WITHOUT ROWID;
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+INSERT INTO readings SELECT CASE i % 3 WHEN 0 THEN 'north' WHEN 1 THEN CAST(x'6dff' AS TEXT) ELSE x'00ff' END, i,
+  CASE WHEN i % 32 = 0 THEN 'soon' ELSE printf('2025-01-%02d 10:00:00', 1 + i % 28) END FROM n;
+"""
+
+
+def test_rows_without_rowids_are_shown_by_their_keys(tmp_path: Path) -> None:
+    runner = profiled(make_sqlite(tmp_path / "keyed.db", _KEYED), tmp_path / "w")
+    (finding,) = [f for f in runner.findings if (f.rule, f.column) == ("DATE-CORRUPT", "at")]
+    shown = list(all_rows(runner.deployment, finding, limit=37))
+    assert len(shown) == len({e.key for e in shown}) == finding.count == 125
+    assert {'["north",96]', '["m\\xff",64]', '["\\\\x00ff",32]'} <= {e.key for e in shown}
+
+
+def test_a_search_for_rows_stops_when_asked(troubled: Runner) -> None:
+    (finding,) = [f for f in troubled.findings if (f.rule, f.column) == ("DATE-CORRUPT", "closed")]
+    reporter = JobReporter()
+    reporter.stop()
+    with pytest.raises(Cancelled):
+        finding_rows(troubled.deployment, finding, reporter=reporter)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 import sdetl_engine as engine
-from sdetl_tui.blocks import Row, line
+from sdetl_tui.blocks import Row, SlowRows, line
 
 if TYPE_CHECKING:
-    from sdetl_engine import Deployment, Evidence, Finding
+    from sdetl_engine import Deployment, Evidence, EvidenceMark, Finding, Reporter
 
 
 def evidence_rows(shown: Sequence[Evidence], *, first: int) -> list[Row]:
@@ -17,15 +17,15 @@ def evidence_rows(shown: Sequence[Evidence], *, first: int) -> list[Row]:
     return [Row(str(number), (line(e.key), line(e.value))) for number, e in enumerate(shown, first)]
 
 
-class EvidenceRows(Sequence[Row]):
+class EvidenceRows(SlowRows):
     """As many rows as the finding counts.  Where a page began is remembered: turning to the next or the one before
     reads that page alone."""
 
     def __init__(self, run: Deployment, finding: Finding) -> None:
         self._run = run
         self._finding = finding
-        self._begins: dict[int, int | None] = {0: None}
-        """By the number of a row: the rowid after which it is looked for."""
+        self._begins: dict[int, EvidenceMark | None] = {0: None}
+        """By the number of a row: the one after which it is looked for."""
 
     def __len__(self) -> int:
         return self._finding.count
@@ -36,13 +36,16 @@ class EvidenceRows(Sequence[Row]):
     def __getitem__(self, index: slice) -> Sequence[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
         if isinstance(index, int):
-            return self._read(index, 1)[0]
+            return self.read(index, 1)[0]
         first, last, _ = index.indices(len(self))
-        return self._read(first, max(0, last - first))
+        return self.read(first, max(0, last - first))
 
-    def _read(self, first: int, limit: int) -> list[Row]:
+    def read(self, first: int, limit: int, reporter: Reporter | None = None) -> Sequence[Row]:
+        """Rows from the one numbered ``first`` on."""
         known = max(begin for begin in self._begins if begin <= first)
-        page = engine.finding_rows(self._run, self._finding, after=self._begins[known], limit=first - known + limit)
+        page = engine.finding_rows(
+            self._run, self._finding, after=self._begins[known], limit=first - known + limit, reporter=reporter
+        )
         if page.last is not None:
             self._begins[first + limit] = page.last
         return evidence_rows(page.evidence[first - known :], first=first)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -14,12 +14,14 @@ from textual.events import Resize
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
-from sdetl_tui.blocks import Tone
+from sdetl_tui.blocks import SlowRows, Tone
 from sdetl_tui.blocks import line as say
 from sdetl_tui.text import content, plain, written
 
 if TYPE_CHECKING:
+    from sdetl_engine import Reporter
     from sdetl_tui.blocks import Column, Line, Row, Table
+    from sdetl_tui.bridge import Job
     from sdetl_tui.glyphs import Glyphs
 
 _NARROWEST = 6
@@ -30,8 +32,18 @@ PAGE = 200
 _LONGEST_CELL = 160
 
 
+class Looker(Protocol):
+    """The app, as far as a table knows it."""
+
+    def look_beside(self, work: Callable[[Reporter], object], then: Callable[[Job], None]) -> Callable[[], None]:
+        """Look for rows beside the screens; what is returned leaves it off."""
+
+
 class PagedTable(Vertical):
-    """A title, a page of rows, and which page it is.  Enter on a row posts ``Opened``."""
+    """A title, a page of rows, and which page it is.  Enter on a row posts ``Opened``.
+
+    Rows that may take a while are looked for beside the screens: meanwhile the page before stands, and says so.
+    """
 
     DEFAULT_CSS = """
     PagedTable { height: auto; margin-bottom: 1; }
@@ -62,6 +74,9 @@ class PagedTable(Vertical):
         self._table = table
         self._page = 0
         self._width = 0
+        self._shown: Sequence[Row] | None = None
+        self._sought: int | None = None
+        self._leave_off: Callable[[], None] | None = None
 
     def compose(self) -> ComposeResult:
         """Title, rows, page."""
@@ -71,15 +86,21 @@ class PagedTable(Vertical):
             yield Static(content(say(self._table.empty)), classes="pages")
             return
         yield Rows()
-        if self.pages > 1:
+        if self.pages > 1 or isinstance(self._table.rows, SlowRows):
             yield Static("", classes="pages")
 
     def on_resize(self, event: Resize) -> None:
         """Columns share the width there is."""
         if len(self._table.rows) and event.size.width != self._width:
             self._width = event.size.width
-            row = self.query_one(Rows).cursor_row
-            self._fill(row)
+            if self._shown is None:
+                self._seek(0, 0)
+            else:
+                self._fill(self._shown, self.query_one(Rows).cursor_row)
+
+    def on_unmount(self) -> None:
+        """Nobody waits for rows any more."""
+        self._stop_seeking()
 
     @property
     def name_of_table(self) -> str:
@@ -94,16 +115,49 @@ class PagedTable(Vertical):
     def turn(self, pages: int) -> bool:
         """Go some pages on or back; False when there is none there."""
         wanted = self._page + pages
-        if not 0 <= wanted < self.pages:
+        if self._shown is None or not 0 <= wanted < self.pages:
             return False
-        self._page = wanted
-        self._fill(PAGE - 1 if pages < 0 else 0)
+        if self._sought is None:
+            self._seek(wanted, PAGE - 1 if pages < 0 else 0)
         return True
 
-    def _fill(self, cursor: int = 0) -> None:
+    def leave_off(self) -> bool:
+        """Stop looking for another page; False when none was looked for."""
+        if self._sought is None or self._shown is None:
+            return False
+        self._stop_seeking()
+        self._tell_page()
+        return True
+
+    def _seek(self, page: int, cursor: int) -> None:
+        """Get a page: at once, or beside the screens where that may take a while."""
+        rows, first = self._table.rows, page * PAGE
+        if not isinstance(rows, SlowRows):
+            self._page = page
+            self._fill(rows[first : first + PAGE], cursor)
+            return
+
+        def arrived(job: Job) -> None:
+            self._sought = self._leave_off = None
+            if job.error is not None:
+                self._say(job.error.message)
+                return
+            self._page = page
+            self._fill(job.result, cursor)
+
+        self._sought = page
+        leave = "; PgUp leaves it off" if self._shown is not None else ""
+        self._say(f"looking for rows from {first + 1:,} on ...{leave}")
+        self._leave_off = cast("Looker", self.app).look_beside(lambda told: rows.read(first, PAGE, told), arrived)
+
+    def _stop_seeking(self) -> None:
+        if self._leave_off is not None:
+            self._leave_off()
+        self._sought = self._leave_off = None
+
+    def _fill(self, rows: Sequence[Row], cursor: int = 0) -> None:
+        self._shown = rows
         grid = self.query_one(Rows)
-        first = self._page * PAGE
-        rows = self._table.rows[first : first + PAGE]
         shown = _shared(self._table.columns, rows, self._width)
         styles = _styles(self.app.theme_variables)
         grid.clear(columns=True)
@@ -116,10 +170,18 @@ class PagedTable(Vertical):
             ]
             grid.add_row(*cells, key=row.key)
         grid.move_cursor(row=min(cursor, len(rows) - 1))
+        self._tell_page()
+
+    def _tell_page(self) -> None:
+        first, count = self._page * PAGE, len(self._shown or ())
         if self.pages > 1:
-            last = first + len(rows)
-            told = f"rows {first + 1:,} to {last:,} of {len(self._table.rows):,}; PgUp and PgDn turn the page"
-            self.query_one(".pages", Static).update(content(say(told)))
+            last = first + count
+            self._say(f"rows {first + 1:,} to {last:,} of {len(self._table.rows):,}; PgUp and PgDn turn the page")
+        elif isinstance(self._table.rows, SlowRows):
+            self._say("" if count else self._table.empty)
+
+    def _say(self, words: str) -> None:
+        self.query_one(".pages", Static).update(content(say(words)))
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Enter or a click on a row."""
@@ -149,6 +211,8 @@ class Rows(DataTable[Text]):
         """To the end of this page first, then to the next one."""
         edge = self.row_count - 1 if pages > 0 else 0
         owner = self.parent
+        if pages < 0 and isinstance(owner, PagedTable) and owner.leave_off():
+            return
         if self.cursor_row == edge and isinstance(owner, PagedTable) and owner.turn(pages):
             return
         if pages > 0:

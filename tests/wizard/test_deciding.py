@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from typing import overload
 
 import pytest
+from textual.events import Key
 from textual.widgets import DataTable, Static
 
-from sdetl_engine import RULES, Choice, Evidence, Finding, Severity, Stage, Status
+from sdetl_engine import RULES, Cancelled, Choice, Evidence, Finding, Reporter, Severity, Stage, Status
 from sdetl_tui.app import Form
+from sdetl_tui.blocks import Column, Row, SlowRows, Table, line
+from sdetl_tui.modals.ask import Detail
 from sdetl_tui.wizard import Place
 from tests.wizard.conftest import Seat, Seated
 from tests.wizard.recorded import Recorded, Replay
@@ -236,9 +243,71 @@ async def test_all_rows_behind_a_finding_are_turned_page_by_page(seat: Seat, rec
         assert pages(operator)[-1].startswith(f"rows 201 to 400 of {finding.count:,}")
         await operator.press("ctrl+end", "pagedown")
         assert pages(operator)[-1].startswith(f"rows 401 to {min(600, finding.count):,}")
-        await operator.press("pageup", "ctrl+home", "pageup", "ctrl+home")
+        await operator.press("pageup")
+        await operator.press("ctrl+home", "pageup")
+        await operator.press("ctrl+home")
         assert pages(operator)[-1].startswith("rows 1 to 200 of")
         assert [str(cell) for cell in table.get_row_at(0)] == first
+
+
+class Sparse(SlowRows):
+    """A first page that is there at once, and no end to the search for the second."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    def __len__(self) -> int:
+        return 300
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        raise AssertionError("the screens must not read them themselves")
+
+    def read(self, first: int, limit: int, reporter: Reporter | None = None) -> Sequence[Row]:
+        assert reporter is not None
+        if first == 0:
+            return [Row(str(n), (line(f"row {n}"),)) for n in range(limit)]
+        while True:
+            try:
+                reporter.check()
+            except Cancelled:
+                self.stopped.set()
+                raise
+            time.sleep(0.01)
+
+
+async def strike(operator: Seated, key: str) -> None:
+    """Press a key without waiting for what it begins."""
+    operator.app.post_message(Key(key, None))
+    for _ in range(6):
+        await operator.pilot.pause(0)
+
+
+@pytest.mark.parametrize("way_out", ["pageup", "escape"])
+async def test_a_search_for_rows_says_so_and_can_be_left(seat: Seat, way_out: str) -> None:
+    async with seat(Stage.SCORE, size=(120, 40)) as operator:
+        rows, here = Sparse(), place_of(operator)
+        table = Table("sparse", (Column("Row"),), rows, title="Few and far between")
+        operator.app.push_screen(Detail("sparse", (table,), operator.app.glyphs))
+        await operator.settle()
+        assert "row 0" in operator.shown
+        operator.app.screen.query("Rows").first(DataTable).focus()
+        await operator.press("ctrl+end")
+        await strike(operator, "pagedown")
+        assert pages(operator) == ["looking for rows from 201 on ...; PgUp leaves it off"]
+        assert "looking for rows" in operator.app.bridge.jobs
+        await strike(operator, way_out)
+        assert rows.stopped.wait(5)
+        await operator.settle()
+        assert not operator.app.bridge.jobs
+        if way_out == "pageup":
+            assert pages(operator)[-1].startswith("rows 1 to 200 of 300")
+        else:
+            assert operator.app.screen is operator.app.place_screen
+            assert place_of(operator) is here
 
 
 async def test_rows_without_a_name_of_their_own_are_shown(seat: Seat) -> None:
