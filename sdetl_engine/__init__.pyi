@@ -96,6 +96,7 @@ from .stages.rollback import RolledBack, choose_version, rollback
 from .stages.verify_backup import verify_backup
 from .values.encodings import visible
 from .version import sdetl_version
+from .wording import counted, inflected
 from .workspace import RunFolder, Workspace
 
 __all__ = [
@@ -210,6 +211,7 @@ __all__ = [
     "choose_version",
     "column_values",
     "contrast",
+    "counted",
     "decide",
     "diff",
     "drill",
@@ -225,6 +227,7 @@ __all__ = [
     "grafana_token_of",
     "hand_over",
     "how_served",
+    "inflected",
     "late_sentences",
     "late_writes",
     "list_versions",

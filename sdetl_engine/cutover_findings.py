@@ -14,6 +14,7 @@ from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.search_paths import logins_that_read
 from sdetl_engine.postgres.waiting import old_sessions
+from sdetl_engine.wording import counted, inflected
 
 _MOST_NAMED = 5
 
@@ -52,7 +53,7 @@ def _objects(connection: psycopg.Connection[Any], place: str, version: str) -> I
     if lost:
         yield _finding(
             "CUTOVER-LOSES",
-            f"{len(lost)} objects that readers find in {place} now are not in the new version: {_listed(lost)}",
+            f"{counted(len(lost), 'object')} that readers find in {place} now {inflected(len(lost), 'is', 'are')} not in the new version: {_listed(lost)}",
             "agree, or bring them into the source; they stay in the version that is live now",
             len(lost),
         )
@@ -60,7 +61,7 @@ def _objects(connection: psycopg.Connection[Any], place: str, version: str) -> I
     if bound:
         yield _finding(
             "CUTOVER-DEPENDENTS",
-            f"{len(bound)} objects in other schemas are bound to the tables of {place} and stay with the old "
+            f"{counted(len(bound), 'object')} in other schemas {inflected(len(bound), 'is', 'are')} bound to the tables of {place} and {inflected(len(bound), 'stays', 'stay')} with the old "
             f"version: {_listed(bound)}",
             "agree, or drop them before the cutover; views and functions are carried over",
             len(bound),
@@ -95,7 +96,7 @@ def _led(
     if named:
         yield _finding(
             "CUTOVER-TEXT",
-            f"{len(named)} functions name {place} in their text and go on reading it: {_listed(named)}",
+            f"{counted(len(named), 'function')} {inflected(len(named), 'names', 'name')} {place} in the text and {inflected(len(named), 'goes', 'go')} on reading it: {_listed(named)}",
             "let them use bare names and a SET search_path of their own; or agree",
             len(named),
         )
@@ -103,7 +104,7 @@ def _led(
     if others:
         yield _finding(
             "CUTOVER-ROLES",
-            f"{len(others)} roles that can log in read {place} and are not led to the new version: {_names(others)}",
+            f"{counted(len(others), 'role')} that can log in {inflected(len(others), 'reads', 'read')} {place} and {inflected(len(others), 'is', 'are')} not led to the new version: {_names(others)}",
             "name them in cutover.roles; or agree that they go on reading the old version",
             len(others),
         )
@@ -112,7 +113,7 @@ def _led(
         yield Finding(
             "CUTOVER-SESSIONS",
             Severity.WARNING,
-            f"{len(open_now)} sessions are open that will go on reading {place} until they connect again, beside new "
+            f"{counted(len(open_now), 'session')} {inflected(len(open_now), 'is', 'are')} open that will go on reading {place} until {inflected(len(open_now), 'it connects', 'they connect')} again, beside new "
             f"ones that read the new version: {_names(open_now)}",
             "let them connect again right after the cutover: restart Grafana, or end them with pg_terminate_backend",
             count=len(open_now),

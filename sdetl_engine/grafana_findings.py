@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.twins import FAILED_BEFORE, TwinVerdict
 from sdetl_engine.records import Check, GrafanaPanel, GrafanaSeen, PanelTwin, ValidateResult, Verdict
+from sdetl_engine.wording import counted, inflected
 
 _MOST_NAMED = 20
 Key = tuple[str, str, str]
@@ -63,7 +64,11 @@ def after_findings(
     found = [_unknown(problem) for problem in seen.problems]
     unknown = [p for p in seen.panels if p.verdict is Verdict.UNKNOWN]
     if unknown:
-        found.append(_unknown(f"{len(unknown)} of {len(seen.panels)} panels were not asked: {unknown[0].error}"))
+        found.append(
+            _unknown(
+                f"{len(unknown)} of {counted(len(seen.panels), 'panel')} {inflected(len(unknown), 'was', 'were')} not asked: {unknown[0].error}"
+            )
+        )
     known = {(p.dashboard, p.panel, p.ref): p.twin for p in rehearsed.panels} if rehearsed is not None else {}
     back = f"look at it in Grafana; to go back: {rollback_command}" if rollback_command else "look at it in Grafana"
     worse = list(_worse(seen, known))
@@ -103,7 +108,7 @@ def _worse(seen: GrafanaSeen, rehearsed: Mapping[Key, PanelTwin | None]) -> Iter
         elif twin is None or twin.verdict is known:
             continue
         elif twin.verdict is TwinVerdict.EMPTY:
-            yield panel, f"has nothing to show through Grafana instead of {twin.rows:,} rows"
+            yield panel, f"has nothing to show through Grafana instead of {counted(twin.rows, 'row')}"
         elif twin.verdict is TwinVerdict.CHANGED and not twin.explained:
             yield panel, f"has changed in Grafana: {'; '.join(twin.how)}"
 

@@ -27,6 +27,7 @@ from sdetl_engine.postgres.proof import prove_table
 from sdetl_engine.postgres.viewing import create_views
 from sdetl_engine.records import LoadedResult, TableProof
 from sdetl_engine.settings import Settings
+from sdetl_engine.wording import counted
 
 
 def load_version(
@@ -57,7 +58,9 @@ def load_version(
             seconds[table.name] = round(time.monotonic() - started, 3)
             if (wrong := _unproved(proof, table.rows)) is not None:
                 raise _refused(wrong, _loaded(version, plan, proofs, seconds, time.monotonic() - began))
-            reporter.event("TableLoaded", f"{table.name}: {proof.rows_held} rows, proved", rows=proof.rows_held)
+            reporter.event(
+                "TableLoaded", f"{table.name}: {counted(proof.rows_held, 'row')}, proved", rows=proof.rows_held
+            )
     load_seconds = time.monotonic() - began
     built = finish(connection, version, plan, reporter)
     views, without = create_views(connection, version, plan, path, reporter, seconds=settings.load.view_seconds)
@@ -132,12 +135,12 @@ def _unproved(proof: TableProof, expected: int) -> tuple[str, str] | None:
     """What is wrong with a table's proof and what to do about it; None when it is good."""
     if proof.rows_sent != expected:
         return (
-            f"table {proof.table}: {proof.rows_sent} rows left the cleaned file, which holds {expected}",
+            f"table {proof.table}: {counted(proof.rows_sent, 'row')} left the cleaned file, which holds {expected}",
             "start a new run; report it with the run's log if it happens again",
         )
     if not proof.equal:
         return (
-            f"table {proof.table}: PostgreSQL holds other content in {proof.rows_held} rows than was sent in {proof.rows_sent}",
+            f"table {proof.table}: PostgreSQL holds other content in {counted(proof.rows_held, 'row')} than was sent in {proof.rows_sent}",
             "check the server's disk and log, then start a new run",
         )
     return None

@@ -9,6 +9,7 @@ from sdetl_engine.grafana.twins import TwinVerdict
 from sdetl_engine.postgres.twinrun import Twin
 from sdetl_engine.records import PanelRecord, PanelTwin
 from sdetl_engine.settings import DashboardSettings
+from sdetl_engine.wording import counted
 
 
 def panel_record(twin: Twin, settings: DashboardSettings) -> PanelRecord:
@@ -66,7 +67,7 @@ def _of_panel(panel: PanelRecord, settings: DashboardSettings, compared_with: st
         yield _finding(
             "PANEL-EMPTY",
             Severity.REVIEW,
-            f"{named} has nothing to show; on {compared_with} it has {twin.rows:,} rows",
+            f"{named} has nothing to show; on {compared_with} it has {counted(twin.rows, 'row')}",
             "look why the candidate has nothing for it, before anybody sees it; or agree",
         )
     elif twin is not None and twin.verdict is TwinVerdict.CHANGED and not twin.explained:

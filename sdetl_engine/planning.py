@@ -18,6 +18,7 @@ from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult, 
 from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings
 from sdetl_engine.values.types import DATE_KINDS, TargetType
+from sdetl_engine.wording import counted
 
 
 def target_plan(run: Deployment) -> tuple[VersionPlan, tuple[Finding, ...]]:
@@ -98,7 +99,7 @@ def _suggest_partitions(run: Deployment, profile: ProfileResult, cleaned: Cleane
                 Finding(
                     "PARTITION-SUGGESTED",
                     Severity.INFO,
-                    f"{table} has {rows:,} rows; split by months of {filled[0].column}, recent panels would read less",
+                    f"{table} has {counted(rows, 'row')}; split by months of {filled[0].column}, recent panels would read less",
                     f"set load.partition.{table} to {argument!r}",
                     table=table,
                     column=filled[0].column,

@@ -15,6 +15,7 @@ from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.search_paths import schemas_of_service
 from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.waiting import old_sessions
+from sdetl_engine.wording import counted
 
 SESSIONS = "sessions that began before the switch"
 
@@ -77,7 +78,7 @@ def _check_role(found: Found, place: str, others: Collection[str]) -> Check:
         return Check(name, Verdict.FAILED, "it may read nothing there")
     hidden = [table for table, where in found.tables.items() if where != place]
     if not hidden:
-        return Check(name, Verdict.PASSED, f"{len(found.tables)} tables and views")
+        return Check(name, Verdict.PASSED, f"{counted(len(found.tables), 'table or view', 'tables and views')}")
     where = found.tables[hidden[0]]
     said = f"{hidden[0]} is {f'that of schema {where}' if where is not None else 'not found'}"
     verdict = Verdict.FAILED if where is None or where in others else Verdict.WARNING
@@ -99,7 +100,7 @@ def _check_rows(connection: psycopg.Connection[Any], schema: str, rows: Mapping[
     return Check(
         "row counts through the serving name",
         Verdict.FAILED if wrong else Verdict.PASSED,
-        wrong[0] if wrong else f"{sum(held.values())} rows in {len(held)} tables",
+        wrong[0] if wrong else f"{counted(sum(held.values()), 'row')} in {counted(len(held), 'table')}",
     )
 
 

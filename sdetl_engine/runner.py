@@ -276,7 +276,9 @@ class Runner:
         status = Status(gate_of(findings).value)
         self._finish(StageRecord(stage, status, seconds, findings, result.summary), run.results.save(stage, result))
         if status not in FINISHED:
-            raise _stopped_at_gate(stage, findings)
+            stopped = _stopped_at_gate(stage, findings)
+            self._name_candidate(stopped)
+            raise stopped
 
     def _decisions_on(self, findings: Sequence[Finding]) -> Sequence[Decision]:
         """The decisions as they stand; with ``--yes``, every open review is agreed to and that is recorded."""
@@ -323,7 +325,23 @@ class Runner:
     def _journal_gate(self, record: StageRecord) -> None:
         self._finish(record, self.deployment.results.digest(record.stage))
 
+    def _name_candidate(self, error: SdetlError) -> None:
+        """A candidate that waits for its switch is left behind, whatever stopped the run."""
+        run = self.deployment
+        stands = self._records[Stage.MIGRATE].status in FINISHED and run.journal.last("switched") is None
+        if not stands or run.version in error.left_behind:
+            return
+        candidate = f"the candidate {run.version} in the target, not live"
+        said = error.left_behind
+        for words in ("the candidate, not live", "nothing new in the target", "nothing"):
+            if words in said:
+                error.left_behind = said.replace(words, candidate, 1)
+                return
+        error.left_behind = f"{candidate}; {said}"
+
     def _stage_failed(self, stage: Stage, error: BaseException, seconds: float) -> None:
+        if isinstance(error, SdetlError):
+            self._name_candidate(error)
         status = Status.CANCELLED if isinstance(error, (Cancelled, KeyboardInterrupt)) else Status.FAILED
         record = StageRecord(stage, status, seconds)
         if isinstance(error, ValidationFailed) and error.result is not None:

@@ -8,6 +8,6 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def agreeing(count: int, one: str, many: str) -> str:
+def inflected(count: int, one: str, many: str) -> str:
     """The word that goes with so many: ``is`` or ``are``, ``it`` or ``them``."""
     return one if count == 1 else many

@@ -6,6 +6,7 @@ import itertools
 import textwrap
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_tui.blocks import Facts, Gauge, Note, Table
 from sdetl_tui.text import plain, written
 
@@ -75,7 +76,9 @@ class Teller:
         """One page of a table: a line per row, named values instead of columns, so that it can be read aloud."""
         total = len(table.rows)
         self.say(
-            f"Table {number}: {table.title or table.name}, {total:,} rows" if total else f"{table.title}: {table.empty}"
+            f"Table {number}: {table.title or table.name}, {engine.counted(total, 'row')}"
+            if total
+            else f"{table.title}: {table.empty}"
         )
         for place, row in enumerate(itertools.islice(table.rows[first : first + PAGE], PAGE), first + 1):
             cells = [

@@ -266,7 +266,9 @@ class LineMode:
             if not state.is_resumable or self._bridge.read_only:
                 continue
             where = f" at {state.goes_on_at}" if state.goes_on_at else ""
-            self._teller.say(f"Run {state.run_id} stopped{where} ({state.outcome}), {len(state.finished)} stages done.")
+            self._teller.say(
+                f"Run {state.run_id} stopped{where} ({state.outcome}), {engine.counted(len(state.finished), 'stage')} done."
+            )
             if self._teller.agrees("Take it up?"):
                 try:
                     self._bridge.take(self._bridge.open_run(state.run_id))

@@ -159,7 +159,7 @@ def roll_back_command(
                 late = engine.late_writes(space, session, settings, teller)
         if late is not None:
             show_recovery.late(stderr_console(), late)
-            left = f", and leave {late.rows:,} late rows behind in {live.version}" if late.rows else ""
+            left = f", and leave {engine.counted(late.rows, 'late row')} behind in {live.version}" if late.rows else ""
             show.agree(
                 f"make {back_to.version} live in {settings.serving_schema} instead of {live.version}{left}", yes=yes
             )

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+import sdetl_engine as engine
 from sdetl_engine import (
     GateStopped,
     OutcomeKind,
@@ -138,7 +139,7 @@ def _reached(one: Served) -> str:
     since = f", since {_moment(one.since)}" if one.since is not None else ""
     told = f"{one.version} is live {how}{since}{f', made so by {one.by}' if one.by is not None else ''}"
     if one.old_sessions:
-        told += f"; {len(one.old_sessions)} sessions from before go on reading the version before: "
+        told += f"; {engine.counted(len(one.old_sessions), 'session')} from before {engine.inflected(len(one.old_sessions), 'goes', 'go')} on reading the version before: "
         told += "; ".join(one.old_sessions[:5]) + (" ..." if len(one.old_sessions) > 5 else "")
     return plain(told)
 
@@ -176,12 +177,12 @@ def differences(result: DiffResult, page: Sequence[Difference]) -> None:
     if page:
         emit(table)
     where = f"{plain(result.version)} ({result.status})"
-    rows = f"{result.rows:,} rows in {len(result.tables)} tables"
+    rows = f"{engine.counted(result.rows, 'row')} in {engine.counted(len(result.tables), 'table')}"
     if result.equal:
         emit(f"{where} equals the source in every cell of {rows}, through ledger and quarantine")
         return
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.by_kind.items()))
-    emit(f"{where} differs from the source: {result.total:,} differences in {rows} ({kinds})")
+    emit(f"{where} differs from the source: {engine.counted(result.total, 'difference')} in {rows} ({kinds})")
 
 
 def rules(found: Sequence[Rule], *, as_json: bool) -> None:

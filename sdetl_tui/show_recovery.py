@@ -83,7 +83,7 @@ def restored(done: RestoreResult, back: str | None, *, as_json: bool) -> None:
         return
     _checks(done.checks)
     emit(
-        f"{plain(done.live_version)} is live: {sum(done.rows.values()):,} rows in {len(done.rows)} tables, restored in "
+        f"{plain(done.live_version)} is live: {engine.counted(sum(done.rows.values()), 'row')} in {engine.counted(len(done.rows), 'table')}, restored in "
         f"{done.restore_seconds:.1f} s, readers waited at most {done.lock_seconds:.3f} s"
     )
     if done.not_there:
@@ -124,10 +124,12 @@ def rolled_back(done: RolledBack, found: LateWrites | None, *, as_json: bool) ->
     emit(
         f"{plain(done.live_version)} is live again, {plain(done.previous_version)} retired "
         f"(back in {done.rto_seconds:.2f} s, readers waited at most {done.lock_seconds:.3f} s); "
-        f"{sum(done.rows.values()):,} rows in {len(done.rows)} tables read back"
+        f"{engine.counted(sum(done.rows.values()), 'row')} in {engine.counted(len(done.rows), 'table')} read back"
     )
     if found is not None and found.rows:
-        emit(f"{found.rows:,} late rows stay in {plain(found.version)}; they are in {plain(found.sql_file or '')}")
+        emit(
+            f"{engine.counted(found.rows, 'late row')} {engine.inflected(found.rows, 'stays', 'stay')} in {plain(found.version)}; they are in {plain(found.sql_file or '')}"
+        )
 
 
 def to_prune(planned: Prunable) -> None:

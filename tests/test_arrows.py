@@ -14,8 +14,8 @@ ENGINE = sorted((ROOT / "sdetl_engine").rglob("*.py"))
 SCREEN_LIBRARIES = {"textual", "rich", "typer", "click", "sdetl_tui"}
 ROOMS_BELOW = {
     "values": {"values"},
-    "profiling": {"values", "profiling", "findings", "rules", "errors"},
-    "quality": {"values", "profiling", "quality", "findings", "rules", "errors"},
+    "profiling": {"values", "profiling", "findings", "rules", "errors", "wording"},
+    "quality": {"values", "profiling", "quality", "findings", "rules", "errors", "wording"},
     "sqlite": {
         "values",
         "profiling",
@@ -27,12 +27,24 @@ ROOMS_BELOW = {
         "observe",
         "files",
         "processes",
+        "wording",
     },
     "postgres": {
         *{"values", "profiling", "postgres", "sqlite", "findings", "events", "errors", "settings", "observe", "files"},
         *{"grafana", "processes", "workspace", "wording"},
     },
-    "grafana": {"values", "profiling", "grafana", "findings", "events", "errors", "settings", "observe", "files"},
+    "grafana": {
+        "values",
+        "profiling",
+        "grafana",
+        "findings",
+        "events",
+        "errors",
+        "settings",
+        "observe",
+        "files",
+        "wording",
+    },
 }
 
 

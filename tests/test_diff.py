@@ -247,7 +247,7 @@ def test_a_ledger_that_was_tampered_with_is_noticed(loaded: Loaded, change: str,
         ("UPDATE cells SET raw = 'more' WHERE raw = 'many'", "it is another value"),
         ("DELETE FROM cells WHERE raw = 'many'", "it is not there"),
         ("INSERT INTO cells SELECT * FROM cells WHERE raw = 'many'", "it should not be there"),
-        ("INSERT INTO cells VALUES ('other', '[1]', 'x', 'text', 'a', 'b')", "1 cells stand in the quarantine"),
+        ("INSERT INTO cells VALUES ('other', '[1]', 'x', 'text', 'a', 'b')", "1 cell stands in the quarantine"),
     ],
 )
 def test_a_quarantine_that_was_tampered_with_is_noticed(loaded: Loaded, change: LiteralString, note: str) -> None:
@@ -396,5 +396,18 @@ def test_validate_samples_runs_of_rows_of_large_tables(database: str, tmp_path: 
     run = resume_run(Workspace(space), ended.document["run_id"])
     after = finish(run, Stage.VALIDATE)
     assert after.outcome.exit_code is ExitCode.VALIDATION
-    assert "tickets is not source + ledger - quarantine: 1 differences" in after.document["error"]["message"]
+    assert "tickets is not source + ledger - quarantine: 1 difference" in after.document["error"]["message"]
     assert 903 + 200 <= after.summary("validate")["rows_compared"] < 2103
+
+
+def test_a_file_of_another_encoding_is_named_as_another_file(database: str, tmp_path: Path) -> None:
+    script = "CREATE TABLE t (id INTEGER PRIMARY KEY, at TIMESTAMP); INSERT INTO t VALUES (1, '2025-01-01 00:00:00');"
+    first = make_sqlite(tmp_path / "first.db", script)
+    other = make_sqlite(tmp_path / "other.db", "PRAGMA encoding = 'UTF-16le';" + script)
+    assert migrate(first, database, tmp_path / "w", skip_canary=True).document["outcome"] == "live"
+    said = sdetl("diff", str(other), "--target", database, workspace=tmp_path / "w")
+    assert said.returncode == 5
+    assert (
+        "is written in UTF-16le, and what the version was loaded from was in UTF-8: it is another file" in said.stderr
+    )
+    assert "damaged" not in said.stderr

@@ -124,7 +124,7 @@ def test_panels_that_get_worse_in_grafana_with_the_switch_are_named_with_the_way
         "since the switch, panel 'panel 2' of 'Desk a' fails through Grafana: db query error: pq: rel"
     )
     assert (
-        emptied == "since the switch, panel 'panel 3' of 'Desk a' has nothing to show through Grafana instead of 1 rows"
+        emptied == "since the switch, panel 'panel 3' of 'Desk a' has nothing to show through Grafana instead of 1 row"
     )
     advice = [f["advice"] for f in second.document["findings"] if f["rule"] == "GRAFANA-PANEL"]
     assert all(f"to go back: {second.document['cutover']['rollback_command']}" in text for text in advice)

@@ -39,6 +39,7 @@ from sdetl_engine.events import Snapshot
 from sdetl_engine.findings import StageResult
 from sdetl_engine.postgres import registry
 from sdetl_engine.runner import RunReporter, StageFunction
+from sdetl_engine.wording import counted
 from tests.migrating import TICKETS, dashboard, finish, migrate, rows_of, schemas_of
 from tests.postgres.versions import desk
 
@@ -444,7 +445,7 @@ def test_a_key_whose_values_become_equal_is_asked_about_and_the_table_loaded_wit
     ended = migrate(source, database, tmp_path / "w")
     assert ended.outcome.exit_code is ExitCode.DONE, ended.document["error"]
     assert rows_of(database, "t") == rows.count("(")
-    (missed,) = [m for m in ended.document["not_migrated"] if f"{count} rows" in m["reason"]]
+    (missed,) = [m for m in ended.document["not_migrated"] if counted(count, "row") in m["reason"]]
     assert (missed["table"], missed["name"]) == ("t", key)
 
 
@@ -660,6 +661,9 @@ def test_a_live_version_that_goes_before_the_cutover_is_named(
     ended = finish(resume_run(Workspace(tmp_path / "w"), ready.runner.deployment.run_id, target=database))
     assert ended.document["outcome"] == "failed"
     assert live in ended.document["error"]["message"]
+    candidate = ready.runner.deployment.version
+    assert ended.document["error"]["left_behind"] == f"the candidate {candidate} in the target, not live"
+    assert candidate in schemas_of(database)
     assert "no schema servicedesk" in ended.document["error"]["message"]
     assert "restore" in ended.document["error"]["next"]
 

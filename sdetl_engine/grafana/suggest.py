@@ -15,6 +15,7 @@ from sdetl_engine.grafana.dashboards import Dashboard
 from sdetl_engine.grafana.macros import expand
 from sdetl_engine.grafana.templating import Context, Value, names_in
 from sdetl_engine.grafana.unknown import UnknownInQuery
+from sdetl_engine.wording import counted, inflected
 
 SMALL_TABLE = 10_000
 """Tables of fewer rows are read whole anyway."""
@@ -47,7 +48,9 @@ class IndexSuggestion:
     def reason(self) -> str:
         """One plain sentence."""
         named = ", ".join(self.panels[:3]) + (" ..." if len(self.panels) > 3 else "")
-        many = "1 panel filters or joins" if len(self.panels) == 1 else f"{len(self.panels)} panels filter or join"
+        many = (
+            f"{counted(len(self.panels), 'panel')} {inflected(len(self.panels), 'filters or joins', 'filter or join')}"
+        )
         return f"{many} {self.table} by {', '.join(self.columns)}: {named}"
 
 

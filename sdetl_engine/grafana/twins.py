@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from sdetl_engine.grafana.answers import Answer, ColumnKind, Row
 from sdetl_engine.grafana.shape import QueryShape
+from sdetl_engine.wording import counted as many
 
 FAILED_BEFORE = "it failed before, too"
 _NOISE = 1e-9
@@ -66,7 +67,11 @@ def contrast(before: Answer, after: Answer, shape: QueryShape, *, seconds_apart:
         return Contrast(TwinVerdict.CHANGED, (*columns, *rows), math.inf)
     if not (before.is_whole and after.is_whole):
         counted = Contrast(TwinVerdict.CHANGED, rows, _share(before.rows, after.rows))
-        return counted if rows else Contrast(TwinVerdict.UNKNOWN, (f"only the first {len(before.values):,} rows kept",))
+        return (
+            counted
+            if rows
+            else Contrast(TwinVerdict.UNKNOWN, (f"only the first {many(len(before.values), 'row')} kept",))
+        )
     return _values(before, after, shape, seconds_apart, rows)
 
 
@@ -108,7 +113,7 @@ def _size(before: Answer, after: Answer) -> float:
 
 
 def _rows(number: int) -> str:
-    return f"{number:,} row" if number == 1 else f"{number:,} rows"
+    return many(number, "row")
 
 
 def _share(before: float, after: float) -> float:

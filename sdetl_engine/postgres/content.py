@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from sdetl_engine.events import Reporter
+from sdetl_engine.wording import counted
 
 _HALF = 2**64
 _TABLES = """
@@ -71,7 +72,7 @@ def differences(expected: Mapping[str, TableContent], found: Mapping[str, TableC
         if other is None or other == content:
             continue
         if other.rows != content.rows:
-            said.append(f"table {name} holds {other.rows} rows, not {content.rows}")
+            said.append(f"table {name} holds {counted(other.rows, 'row')}, not {content.rows}")
         else:
-            said.append(f"table {name} holds {content.rows} rows with other content")
+            said.append(f"table {name} holds {counted(content.rows, 'row')} with other content")
     return tuple(said)

@@ -16,6 +16,7 @@ from sdetl_engine.postgres.translate import Scope, translate_expression
 from sdetl_engine.profiling.facts import ColumnFacts, TableFacts, TypeVerdict
 from sdetl_engine.values.schema import Column, Table
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
+from sdetl_engine.wording import counted, inflected
 
 MOST_COLUMNS = 1600
 """PostgreSQL's limit for a table (https://www.postgresql.org/docs/current/limits.html)."""
@@ -61,7 +62,7 @@ def _plan_column(
     )
     missing = null_rows(plan)
     if column.not_null and missing:
-        reason = f"{missing:,} rows have no value there"
+        reason = f"{counted(missing, 'row')} {inflected(missing, 'has', 'have')} no value there"
         missed.append(NotMigrated("not null", column.name, table.name, reason))
     return dataclasses.replace(
         plan,

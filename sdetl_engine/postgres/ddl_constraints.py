@@ -12,6 +12,7 @@ from sdetl_engine.postgres.translate import translate_condition
 from sdetl_engine.profiling.facts import KeyFacts
 from sdetl_engine.values.schema import ForeignKey
 from sdetl_engine.values.types import DATE_KINDS, Kind
+from sdetl_engine.wording import counted, inflected
 
 _ACTIONS = frozenset({"NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"})
 
@@ -107,7 +108,7 @@ def _obstacle(
     if any(c.generated_sql for c in columns) and _writes_child(key):
         return "its action would write a generated column"
     if orphans and child.partition is not None:
-        return f"{orphans:,} rows have no parent, and a partitioned table takes no NOT VALID foreign key"
+        return f"{counted(orphans, 'row')} {inflected(orphans, 'has', 'have')} no parent, and a partitioned table takes no NOT VALID foreign key"
     return None
 
 

@@ -13,6 +13,8 @@ from sdetl_engine.postgres.terms import Term, Untranslatable
 from sdetl_engine.postgres.translate import translate_condition, translate_expression
 from sdetl_engine.values.schema import Index, IndexTerm
 from sdetl_engine.values.types import Kind
+from sdetl_engine.wording import counted as many
+from sdetl_engine.wording import inflected
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _reasons_of_columns(draft: TableDraft, columns: Sequence[ColumnPlan]) -> lis
     """What keeps the columns from being a primary key, though they may be unique."""
     counted = draft.key_facts("primary", [c.source_name for c in columns])
     nulls = max([null_rows(c) for c in columns] + [counted.null_rows if counted is not None else 0])
-    reasons = [f"{nulls:,} rows have NULL in it"] if nulls else []
+    reasons = [f"{many(nulls, 'row')} {inflected(nulls, 'has', 'have')} NULL in it"] if nulls else []
     if any(map(is_long, columns)):
         reasons.append(f"its values are longer than the {LONGEST_INDEXED:,} bytes that a b-tree takes")
     return reasons
@@ -126,10 +128,10 @@ def _obstacle(draft: TableDraft, index: Index, columns: Sequence[ColumnPlan], ki
         return "json has no equality"
     counted = draft.key_facts(kind, [t.column for t in index.terms if t.column is not None])
     if counted is not None and counted.duplicate_rows and index.where is None:
-        return f"{counted.duplicate_rows:,} rows repeat the value of another"
+        return f"{many(counted.duplicate_rows, 'row')} {inflected(counted.duplicate_rows, 'repeats', 'repeat')} the value of another"
     if counted is not None and counted.colliding_rows and index.where is None:
         types = ", ".join(dict.fromkeys(str(c.target) for c in columns))
-        return f"{counted.colliding_rows:,} rows are equal to another as {types}, though SQLite tells them apart"
+        return f"{many(counted.colliding_rows, 'row')} {inflected(counted.colliding_rows, 'is', 'are')} equal to another as {types}, though SQLite tells them apart"
     if draft.partition is None:
         return None
     if draft.partition.column not in {c.name for c in columns}:

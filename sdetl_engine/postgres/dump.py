@@ -27,6 +27,7 @@ from sdetl_engine.events import Reporter, SilentReporter
 from sdetl_engine.files import BLOCK, sha256_of, sync_folder
 from sdetl_engine.postgres.binaries import BUNDLED, Program, find_program
 from sdetl_engine.postgres.connect import Target, open_connection
+from sdetl_engine.wording import counted, inflected
 
 LOCK_WAIT_SECONDS = 60.0
 """How long pg_dump waits for a table that somebody has locked exclusively."""
@@ -295,7 +296,10 @@ def _prove(
     missing = expected - set(contents.objects)
     if missing:
         example = min(missing)
-        raise _unproved(schema, f"{len(missing)} objects are missing in it, among them {example}")
+        raise _unproved(
+            schema,
+            f"{counted(len(missing), 'object')} {inflected(len(missing), 'is', 'are')} missing in it, among them {example}",
+        )
     reporter.check()
     # The list stands at the beginning: only unpacking the data shows that the end is there.
     _read_archive(path, ["--data-only", f"--file={os.devnull}"], timeout=timeout, reporter=reporter)

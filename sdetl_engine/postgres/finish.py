@@ -25,6 +25,7 @@ from sdetl_engine.postgres.plan import (
     UniquePlan,
     VersionPlan,
 )
+from sdetl_engine.wording import counted, inflected
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class _Finisher:
                 "(SELECT count(*) AS n FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1) AS repeated"
             ).format(self._name(table), _none_null(columns), _listed(columns))
         )
-        return f"{repeated:,} rows repeat the value of another"
+        return f"{counted(repeated, 'row')} {inflected(repeated, 'repeats', 'repeat')} the value of another"
 
     def _index(self, index: IndexPlan) -> None:
         statement = sql.SQL("CREATE {} {} ON {} {}").format(
@@ -181,7 +182,7 @@ class _Finisher:
             )
             refused = self._add(check.table, check.name, definition + sql.SQL(" NOT VALID"), "check")
             if refused is None:
-                why = f"NOT VALID: {broken:,} rows break it; new rows are checked"
+                why = f"NOT VALID: {counted(broken, 'row')} {inflected(broken, 'breaks', 'break')} it; new rows are checked"
                 self._miss("check", check.name, check.table, why)
                 return
         self._miss("check", check.name, check.table, reason(refused))

@@ -27,6 +27,7 @@ from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
 from sdetl_engine.postgres.rowname import describe_row, refused_at
 from sdetl_engine.postgres.wire import HEADER, TRAILER
 from sdetl_engine.sqlite.shape import open_for_load
+from sdetl_engine.wording import counted, inflected
 
 _FLUSH_BYTES = 8 * 1024 * 1024
 """Bytes that may be on their way before the load waits for the server: it is not to run dry while rows are made."""
@@ -130,7 +131,7 @@ def _copy(
         raise _unshaped(misfit, source, plan, part) from None
     if held != rows:
         raise ValidationFailed(
-            f"table {plan.name}: {rows} rows were sent, PostgreSQL took {held}",
+            f"table {plan.name}: {counted(rows, 'row')} {inflected(rows, 'was', 'were')} sent, PostgreSQL took {held}",
             left_behind=_LEFT,
             next_step="start a new run",
         )

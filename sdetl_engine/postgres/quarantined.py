@@ -15,6 +15,7 @@ from sdetl_engine.postgres.plan import ColumnPlan, TablePlan, VersionPlan
 from sdetl_engine.postgres.quarantine import misfits_of, schema_name
 from sdetl_engine.postgres.unmatched import Pair, Unmatched
 from sdetl_engine.sqlite.differences import Difference, DifferenceKind
+from sdetl_engine.wording import counted, inflected
 
 Found = Callable[[Difference], None]
 _SEPARATOR = b"\0"
@@ -42,7 +43,7 @@ def strangers_in_quarantine(connection: psycopg.Connection[Any], version: str, p
     known = {(t.name, c.name) for t in plan.tables for c in t.columns if c.is_loaded}
     for table, column, count in connection.execute(query).fetchall():
         if (table, column) not in known:
-            note = f"{count} cells stand in the quarantine of a column that was not loaded"
+            note = f"{counted(count, 'cell')} {inflected(count, 'stands', 'stand')} in the quarantine of a column that was not loaded"
             found(Difference(DifferenceKind.QUARANTINE, table, column=column, note=note))
 
 

@@ -26,6 +26,7 @@ from sdetl_engine.postgres.finish import trusted
 from sdetl_engine.postgres.plan import NotMigrated, VersionPlan, ViewPlan
 from sdetl_engine.sqlite.open import open_readonly, quote
 from sdetl_engine.values.types import DATE_KINDS, Kind
+from sdetl_engine.wording import counted
 
 _MODULUS = 2**128
 _STEPS = 100_000
@@ -121,8 +122,8 @@ def _try(
     if actual == expected:
         return None
     if actual.rows != expected.rows:
-        return f"its results differ: SQLite gives {expected.rows:,} rows, PostgreSQL {actual.rows:,}"
-    return f"its results differ in the content of its {expected.rows:,} rows"
+        return f"its results differ: SQLite gives {counted(expected.rows, 'row')}, PostgreSQL {actual.rows:,}"
+    return f"its results differ in the content of its {counted(expected.rows, 'row')}"
 
 
 def _ask_sqlite(

@@ -12,6 +12,7 @@ from sdetl_engine.profiling.units import likely_unit, numbers_as_dates
 from sdetl_engine.rules import RULES
 from sdetl_engine.values.encodings import visible
 from sdetl_engine.values.types import Kind
+from sdetl_engine.wording import counted, inflected
 
 _Facts = Mapping[tuple[str, str], ColumnFacts]
 
@@ -62,7 +63,7 @@ def _column_gauge(verdicts: Sequence[TypeVerdict], limit: float) -> Gauge:
         return Gauge(name, 0.0, limit, False, "no columns", "there are no columns: nothing to judge")
     mismatched = sum(v.mismatched for v in verdicts)
     share = mismatched / len(verdicts)
-    subject = f"{mismatched} of {len(verdicts)} columns"
+    subject = f"{mismatched} of {counted(len(verdicts), 'column')}"
     said = f"{subject} ({share:.1%}) do not hold what they are declared as; the limit is {limit:.0%}"
     return Gauge(name, share, limit, share > limit, subject, said)
 
@@ -76,7 +77,7 @@ def _date_gauges(verdicts: Sequence[TypeVerdict], facts: _Facts, limit: float) -
             continue
         share = verdict.corrupt_dates / column.rows
         name = f"{verdict.table}.{verdict.column}"
-        said = f"{verdict.corrupt_dates:,} of {column.rows:,} values ({share:.1%}) in {name} cannot be read as a date"
+        said = f"{verdict.corrupt_dates:,} of {counted(column.rows, 'value')} ({share:.1%}) in {name} cannot be read as a date"
         found.append((verdict, Gauge("corrupt dates", share, limit, share > limit, name, said)))
     return found
 
@@ -160,7 +161,7 @@ def _column_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> 
         rule.code,
         rule.severity,
         f"{gauge.sentence}: {name} is declared {verdict.declared}, and {column.misfits:,} of its "
-        f"{column.rows:,} values are something else{suspects(column)}",
+        f"{counted(column.rows, 'value')} {inflected(column.rows, 'is', 'are')} something else{suspects(column)}",
         mark_advice(column),
         table=verdict.table,
         column=verdict.column,

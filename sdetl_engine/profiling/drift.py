@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from sdetl_engine.findings import Evidence, Finding
 from sdetl_engine.rules import RULES
 from sdetl_engine.values.encodings import visible
+from sdetl_engine.wording import counted
 
 _MOST_NAMED = 5
 
@@ -53,10 +54,10 @@ def drift_findings(
     """Findings about tables and columns that were gained, lost or changed.  ``new_values`` by table and column."""
     found: list[Finding] = []
     for name in sorted(live.keys() - coming.keys()):
-        said = f"table {name} is in the live version ({live[name].rows:,} rows) and not in this source"
+        said = f"table {name} is in the live version ({counted(live[name].rows, 'row')}) and not in this source"
         found.append(_finding("DRIFT-TABLE-LOST", said, name, count=live[name].rows))
     for name in sorted(coming.keys() - live.keys()):
-        said = f"table {name} is new ({coming[name].rows:,} rows)"
+        said = f"table {name} is new ({counted(coming[name].rows, 'row')})"
         found.append(_finding("DRIFT-TABLE-NEW", said, name, count=coming[name].rows))
     for name in sorted(live.keys() & coming.keys()):
         found += _of_table(name, live[name], coming[name], new_values, limits)
@@ -94,7 +95,9 @@ def _of_table(
 def _of_rows(table: str, before: int, after: int, limit: float) -> Iterator[Finding]:
     if before == after or abs(after - before) <= limit * before:
         return
-    said = f"{table} had {before:,} rows and has {after:,}" + (f" ({after / before - 1:+.0%})" if before else "")
+    said = f"{table} had {counted(before, 'row')} and has {after:,}" + (
+        f" ({after / before - 1:+.0%})" if before else ""
+    )
     rule = "DRIFT-ROWS-LOST" if after < before else "DRIFT-ROWS-MORE"
     yield _finding(
         rule, said, table, count=abs(after - before), fraction=abs(after - before) / before if before else None

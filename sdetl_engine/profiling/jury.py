@@ -11,6 +11,7 @@ import enum
 from collections.abc import Sequence
 
 from sdetl_engine.profiling.facts import DateFacts
+from sdetl_engine.wording import counted, inflected
 
 
 class SettledBy(enum.StrEnum):
@@ -44,7 +45,7 @@ def day_first(dates: DateFacts, neighbours: Sequence[DateFacts], *, decided: boo
     """
     conflict = bool(dates.day_first_only and dates.month_first_only)
     witnesses = (
-        f"{dates.day_first_only:,} values prove day first, {dates.month_first_only:,} prove month first, "
+        f"{counted(dates.day_first_only, 'value')} {inflected(dates.day_first_only, 'proves', 'prove')} day first, {dates.month_first_only:,} prove month first, "
         f"{dates.either:,} could be either"
     )
     if not (dates.day_first_only or dates.month_first_only or dates.either):
@@ -80,7 +81,7 @@ def _hear_neighbours(neighbours: Sequence[DateFacts], witnesses: str) -> JuryVer
     if not (heard[True] or heard[False]):
         return JuryVerdict(None, SettledBy.NOBODY, False, f"{witnesses}: nothing decides")
     order = heard[True] > 0
-    said = f"{witnesses}; {heard[order]:,} dates in neighbouring columns of the table prove {_order(order)}"
+    said = f"{witnesses}; {counted(heard[order], 'date')} in neighbouring columns of the table prove {_order(order)}"
     return JuryVerdict(order, SettledBy.NEIGHBOURS, False, said)
 
 

@@ -19,6 +19,7 @@ from sdetl_engine.values.declared import declared_target
 from sdetl_engine.values.decoding import ESCAPE
 from sdetl_engine.values.schema import Schema
 from sdetl_engine.values.types import DATE_KINDS, Kind
+from sdetl_engine.wording import counted, inflected
 
 Juries = Mapping[tuple[str, str], JuryVerdict]
 
@@ -64,7 +65,7 @@ def _of_table(table: TableFacts) -> Iterator[Finding]:
     if table.rows == 0:
         yield _table_finding("TABLE-EMPTY", table.table, 0, 0, f"{table.table} holds no rows", "nothing to do")
     if table.duplicate_rows:
-        said = f"{table.duplicate_rows:,} rows of {table.table} equal an earlier row in every column"
+        said = f"{counted(table.duplicate_rows, 'row')} of {table.table} {inflected(table.duplicate_rows, 'equals', 'equal')} an earlier row in every column"
         advice = "they are loaded as they are; remove them in the source if they are not meant"
         yield _table_finding("ROW-DUPLICATE", table.table, table.duplicate_rows, table.rows, said, advice)
     for key in table.keys:
@@ -75,16 +76,16 @@ def _of_key(key: KeyFacts) -> Iterator[Finding]:
     name = f"{key.kind} key of {key.table} ({', '.join(key.columns)})"
     column = _only(key.columns)
     if key.kind == "primary" and key.null_rows:
-        said = f"the {name} is NULL in {key.null_rows:,} rows; PostgreSQL allows no NULL in a primary key"
+        said = f"the {name} is NULL in {counted(key.null_rows, 'row')}; PostgreSQL allows no NULL in a primary key"
         advice = "agree to load the table without its primary key, or fill the keys in the source"
         yield _table_finding("KEY-NULL", key.table, key.null_rows, key.rows, said, advice, column)
     if key.duplicate_rows:
-        said = f"{key.duplicate_rows:,} rows repeat the {name} of an earlier one"
+        said = f"{counted(key.duplicate_rows, 'row')} {inflected(key.duplicate_rows, 'repeats', 'repeat')} the {name} of an earlier one"
         advice = "agree to load the table without that key, or remove the duplicates in the source"
         yield _table_finding("KEY-DUPLICATE", key.table, key.duplicate_rows, key.rows, said, advice, column)
     if key.colliding_rows:
         said = (
-            f"{key.colliding_rows:,} rows differ from another in the {name} only by how SQLite stores them, and are "
+            f"{counted(key.colliding_rows, 'row')} {inflected(key.colliding_rows, 'differs', 'differ')} from another in the {name} only by how SQLite stores them, and are "
             f"equal to it as the type that is chosen"
         )
         advice = "agree to load the table without that key, or make the keys one kind of value in the source"
@@ -95,7 +96,7 @@ def _of_relation(relation: KeyFacts) -> Finding:
     ends = f"{relation.table}.{', '.join(relation.columns)} -> {relation.parent}.{', '.join(relation.parent_columns)}"
     present = relation.rows - relation.null_rows
     share = relation.orphan_rows / present if present else 0.0
-    said = f"{relation.orphan_rows:,} of {present:,} rows ({share:.1%}) of {ends} have no parent in this file"
+    said = f"{relation.orphan_rows:,} of {counted(present, 'row')} ({share:.1%}) of {ends} have no parent in this file"
     if relation.origin == "declared":
         rule, advice = "FK-ORPHANS", "they are loaded; the foreign key is created NOT VALID: new rows are checked"
     else:
@@ -176,7 +177,7 @@ def _of_zones(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     if subject.kind not in DATE_KINDS and 0 < dates.with_offset < dates.iso + dates.convertible:
         others = dates.iso + dates.convertible - dates.with_offset
         said = (
-            f"{dates.with_offset:,} dates of {subject.name} have a time zone and {others:,} have none; "
+            f"{counted(dates.with_offset, 'date')} of {subject.name} {inflected(dates.with_offset, 'has', 'have')} a time zone and {others:,} have none; "
             f"the column stays {subject.verdict.chosen}"
         )
         option = f"--set 'clean.time_zones=[\"{subject.name}=Europe/Berlin\"]'"
@@ -188,9 +189,7 @@ def _of_corrupt_dates(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     corrupt, facts = subject.verdict.corrupt_dates, subject.facts
     if not corrupt:
         return
-    said = (
-        f"{corrupt:,} of {facts.rows:,} values ({corrupt / facts.rows:.2%}) in {subject.name} cannot be read as a date"
-    )
+    said = f"{corrupt:,} of {counted(facts.rows, 'value')} ({corrupt / facts.rows:.2%}) in {subject.name} cannot be read as a date"
     losers = outvoted(dates, subject.jury)
     if losers:
         said += f"; {losers:,} of them have day and month the other way round"
@@ -211,14 +210,14 @@ def _of_iso(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
         return
     ordered = sorted(((count, shape) for shape, count in dates.shapes.items() if count), reverse=True)
     shapes = ", ".join(f"{count:,} {shape}" for count, shape in ordered[:_MOST_LISTED])
-    said = f"{rewritten:,} dates of {subject.name} are rewritten to ISO ({shapes})"
+    said = f"{counted(rewritten, 'date')} of {subject.name} {inflected(rewritten, 'is', 'are')} rewritten to ISO ({shapes})"
     advice = "nothing to do: each is in the ledger"
     yield subject.finding("DATE-TO-ISO", rewritten, said, advice, witnesses=dates.convertible_witnesses)
 
 
 def _of_moments(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     if dates.future:
-        said = f"{dates.future:,} dates of {subject.name} lie in the future, the latest {dates.latest}"
+        said = f"{counted(dates.future, 'date')} of {subject.name} lie in the future, the latest {dates.latest}"
         advice = "they are loaded as they are; correct them in the source if they are typing errors"
         yield subject.finding("DATE-FUTURE", dates.future, said, advice)
     for place, end in (("earliest", dates.earliest), ("latest", dates.latest)):
@@ -236,7 +235,7 @@ def _of_type(subject: Subject) -> Iterator[Finding]:
     misfits = misfits_of(facts, kind) if facts.present else 0
     if verdict.mismatched:
         said = (
-            f"{subject.name} is declared {verdict.declared}, but {facts.misfits:,} of its {facts.rows:,} values are "
+            f"{subject.name} is declared {verdict.declared}, but {facts.misfits:,} of its {counted(facts.rows, 'value')} {inflected(facts.rows, 'is', 'are')} "
             f"something else{suspects(facts)}; the column is loaded as {verdict.chosen}"
         )
         yield subject.finding(
@@ -249,7 +248,7 @@ def _of_type(subject: Subject) -> Iterator[Finding]:
         )
     elif misfits and kind not in DATE_KINDS and kind is not Kind.TEXT:
         share = misfits / facts.rows
-        said = f"{misfits:,} of {facts.rows:,} values ({share:.2%}) in {subject.name} are no {verdict.chosen}"
+        said = f"{misfits:,} of {counted(facts.rows, 'value')} ({share:.2%}) in {subject.name} {inflected(misfits, 'is', 'are')} no {verdict.chosen}"
         yield subject.finding(
             "TYPE-RESIDUE",
             misfits,
@@ -299,7 +298,7 @@ def _of_texts(subject: Subject) -> Iterator[Finding]:
         yield from _of_unloadable(subject)
         yield from _of_marks(subject)
     if is_text and facts.leading_zeros:
-        said = f"{facts.leading_zeros:,} values of {subject.name} are digits with a leading zero; they stay text, unchanged"
+        said = f"{counted(facts.leading_zeros, 'value')} of {subject.name} {inflected(facts.leading_zeros, 'is', 'are')} digits with a leading zero; they stay text, unchanged"
         yield subject.finding("LEADING-ZEROS", facts.leading_zeros, said)
     if is_text and facts.with_controls:
         said = f"{facts.with_controls:,} texts of {subject.name} hold control characters; they are loaded unchanged"
@@ -321,7 +320,7 @@ def _of_unloadable(subject: Subject) -> Iterator[Finding]:
     yield subject.finding(
         "TEXT-UNLOADABLE",
         count,
-        f"{count:,} values of {subject.name} cannot stand in PostgreSQL as text ({listed}); "
+        f"{counted(count, 'value')} of {subject.name} cannot stand in PostgreSQL as text ({listed}); "
         "they go to the quarantine with their bytes",
         f"agree; or decode them: --set 'clean.decode=[\"{subject.name}={rule}\"]' (an encoding, escape or strip-nul); or "
         f"keep the column's bytes: {subject.set_type('bytea')}",
@@ -338,7 +337,7 @@ def _of_marks(subject: Subject) -> Iterator[Finding]:
     ordered = sorted(((count, text) for text, count in facts.missing_marks.items()), reverse=True)
     listed = ", ".join(f"{count:,} {text!r}" for count, text in ordered[:_MOST_LISTED])
     total = sum(facts.missing_marks.values())
-    said = f"{total:,} of {facts.rows:,} values of {subject.name} often mean missing: {listed}"
+    said = f"{total:,} of {counted(facts.rows, 'value')} of {subject.name} often {inflected(total, 'means', 'mean')} missing: {listed}"
     severity = None
     if facts.proposed is not Kind.TEXT and facts.misfits == total:
         said += f"; but for them the column would be {facts.proposed}"
@@ -353,11 +352,11 @@ def _of_empties(subject: Subject, schema: Schema) -> Iterator[Finding]:
         return
     if schema.table(facts.table).column(facts.column).not_null:
         said = (
-            f"{facts.empties:,} values of {subject.name} are empty, the column is NOT NULL and a "
+            f"{counted(facts.empties, 'value')} of {subject.name} {inflected(facts.empties, 'is', 'are')} empty, the column is NOT NULL and a "
             f"{subject.verdict.chosen} cannot be empty"
         )
         advice = f"load it as text: {subject.set_type('text')}, or fill it in the source"
         yield subject.finding("EMPTY-NOT-NULL", facts.empties, said, advice)
     else:
-        said = f"{facts.empties:,} empty values of {subject.name} become NULL"
+        said = f"{counted(facts.empties, 'empty value')} of {subject.name} {inflected(facts.empties, 'becomes', 'become')} NULL"
         yield subject.finding("EMPTY-TO-NULL", facts.empties, said, "nothing to do: each is in the ledger")

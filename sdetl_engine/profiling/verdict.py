@@ -16,6 +16,7 @@ from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement
 from sdetl_engine.values.declared import declared_target
 from sdetl_engine.values.schema import Column
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
+from sdetl_engine.wording import counted, inflected
 
 _EXACT_IN_DOUBLE = 2**53
 _PAST_BIGINT = 2.0**63
@@ -129,7 +130,11 @@ def _strangers(facts: ColumnFacts) -> int:
 
 def _overridden(case: _Case, target: TargetType) -> _Chosen:
     misfits = misfits_of(case.facts, target.kind)
-    return _Chosen(target, "the plan says so" + (f"; {misfits:,} values do not fit it" if misfits else ""))
+    return _Chosen(
+        target,
+        "the plan says so"
+        + (f"; {counted(misfits, 'value')} {inflected(misfits, 'does', 'do')} not fit it" if misfits else ""),
+    )
 
 
 def _chosen(case: _Case) -> _Chosen:
@@ -163,7 +168,11 @@ def _declared_date(case: _Case) -> _Chosen:
         return _dates(case, unreadable)
     if case.facts.integers == case.facts.present:
         return _Chosen(TargetType(Kind.INTEGER), "declared a date, but every value is a number: kept", mismatched=True)
-    return _Chosen(_fallback(case), f"{unreadable:,} values are no dates: kept as they are", mismatched=True)
+    return _Chosen(
+        _fallback(case),
+        f"{counted(unreadable, 'value')} {inflected(unreadable, 'is', 'are')} no dates: kept as they are",
+        mismatched=True,
+    )
 
 
 def _agreed_date(case: _Case) -> _Chosen:
@@ -171,7 +180,7 @@ def _agreed_date(case: _Case) -> _Chosen:
     unreadable = _corrupt_dates(case)
     if case.is_enough(unreadable):
         return _dates(case, unreadable)
-    said = f"{unreadable:,} values are no dates, not even as it was agreed: kept as they are"
+    said = f"{counted(unreadable, 'value')} {inflected(unreadable, 'is', 'are')} no dates, not even as it was agreed: kept as they are"
     kept = TargetType(Kind.INTEGER) if case.facts.integers == case.facts.present else _fallback(case)
     return _Chosen(kept, said, mismatched=True)
 
@@ -184,19 +193,19 @@ def _dates(case: _Case, unreadable: int) -> _Chosen:
     if case.jury is not None and case.jury.settled_by is SettledBy.NOBODY:
         return _Chosen(_fallback(case), f"day and month cannot be told apart ({case.jury.sentence}): kept as text")
     if unreadable and not case.may_hold_null:
-        said = f"{unreadable:,} values are no dates and the column takes no NULL: kept as they are"
+        said = f"{counted(unreadable, 'value')} {inflected(unreadable, 'is', 'are')} no dates and the column takes no NULL: kept as they are"
         return _Chosen(_fallback(case), said)
     readable = dates.iso + dates.convertible
     if 0 < dates.with_offset < readable:
-        said = f"{dates.with_offset:,} values have a time zone and the others none: kept as text"
+        said = f"{counted(dates.with_offset, 'value')} {inflected(dates.with_offset, 'has', 'have')} a time zone and the others none: kept as text"
         return _Chosen(_fallback(case), said)
     rest = f"; {unreadable:,} others go to the quarantine" if unreadable else ""
     if dates.with_offset:
         return _Chosen(TargetType(Kind.TIMESTAMPTZ), f"every date has a time zone{rest}")
     asked = case.declared.kind if case.declared else None
     if dates.date_only == readable and asked not in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
-        return _Chosen(TargetType(Kind.DATE), f"{readable:,} dates without a time{rest}")
-    return _Chosen(TargetType(Kind.TIMESTAMP), f"{readable:,} dates{rest}")
+        return _Chosen(TargetType(Kind.DATE), f"{counted(readable, 'date')} without a time{rest}")
+    return _Chosen(TargetType(Kind.TIMESTAMP), f"{counted(readable, 'date')}{rest}")
 
 
 def _corrupt_dates(case: _Case) -> int:
@@ -223,7 +232,9 @@ def _declared_text(case: _Case) -> _Chosen:
         return _Chosen(_TEXT, "declared text" if case.declared else "every value is text")
     unreadable = _corrupt_dates(case)
     if not case.is_enough(unreadable):
-        return _Chosen(_TEXT, f"{unreadable:,} values are no dates: kept as text")
+        return _Chosen(
+            _TEXT, f"{counted(unreadable, 'value')} {inflected(unreadable, 'is', 'are')} no dates: kept as text"
+        )
     if case.in_key:
         return _Chosen(_TEXT, "dates, but part of a key: kept as text so that keys stay as they are")
     if case.column.not_null and facts.empties:
@@ -234,8 +245,8 @@ def _declared_text(case: _Case) -> _Chosen:
 def _text_with_blobs(case: _Case) -> _Chosen:
     blobs = case.facts.blobs
     if case.is_enough(blobs) and case.may_hold_null:
-        return _Chosen(_TEXT, f"text; {blobs:,} binary values go to the quarantine")
-    return _Chosen(_BYTES, f"{blobs:,} values are binary: kept as bytes")
+        return _Chosen(_TEXT, f"text; {counted(blobs, 'binary value')} go to the quarantine")
+    return _Chosen(_BYTES, f"{counted(blobs, 'value')} {inflected(blobs, 'is', 'are')} binary: kept as bytes")
 
 
 def _declared_bytes(case: _Case) -> _Chosen:
@@ -252,9 +263,13 @@ def _declared_number(case: _Case, declared: TargetType) -> _Chosen:
     if not strangers:
         return _number(case, declared)
     if not case.is_enough(strangers):
-        return _Chosen(_fallback(case), f"{strangers:,} values are no numbers: kept as they are", mismatched=True)
+        return _Chosen(
+            _fallback(case),
+            f"{counted(strangers, 'value')} {inflected(strangers, 'is', 'are')} no numbers: kept as they are",
+            mismatched=True,
+        )
     if not case.may_hold_null:
-        said = f"{strangers:,} values are no numbers and the column takes no NULL: kept as they are"
+        said = f"{counted(strangers, 'value')} {inflected(strangers, 'is', 'are')} no numbers and the column takes no NULL: kept as they are"
         return _Chosen(_fallback(case), said)
     number = _number(case, declared)
     return _Chosen(number.target, f"{number.reason}; {strangers:,} others go to the quarantine")
@@ -265,7 +280,10 @@ def _number(case: _Case, declared: TargetType) -> _Chosen:
     facts = case.facts
     if facts.infinities:
         if _fits_double(facts):
-            return _Chosen(TargetType(Kind.DOUBLE), f"{facts.infinities:,} values are infinite")
+            return _Chosen(
+                TargetType(Kind.DOUBLE),
+                f"{counted(facts.infinities, 'value')} {inflected(facts.infinities, 'is', 'are')} infinite",
+            )
         return _Chosen(_fallback(case), "infinite values beside integers that no double holds: kept as text")
     match declared.kind:
         case Kind.INTEGER if not facts.reals or _is_integral(facts):
@@ -323,7 +341,7 @@ def _declared_boolean(case: _Case) -> _Chosen:
         said = f"a known pair of true and false; {others:,} others go to the quarantine"
         return _Chosen(TargetType(Kind.BOOLEAN), said)
     misfits = misfits_of(facts, Kind.BOOLEAN)
-    said = f"{misfits:,} values do not belong to the pair of true and false that most are of: kept as they are"
+    said = f"{counted(misfits, 'value')} {inflected(misfits, 'does', 'do')} not belong to the pair of true and false that most are of: kept as they are"
     return _Chosen(_fallback(case), said, mismatched=not case.is_enough(misfits))
 
 
@@ -347,9 +365,9 @@ def _declared_other(case: _Case, declared: TargetType) -> _Chosen:
     if misfits == 0 and not respelt:
         return _Chosen(target, f"every value is a {target}")
     said = (
-        f"{misfits:,} values are no {target}"
+        f"{counted(misfits, 'value')} {inflected(misfits, 'is', 'are')} no {target}"
         if misfits
-        else f"{respelt:,} values are no {target} as PostgreSQL writes it"
+        else f"{counted(respelt, 'value')} {inflected(respelt, 'is', 'are')} no {target} as PostgreSQL writes it"
     )
     return _Chosen(_fallback(case), f"{said}: kept as they are", mismatched=not case.is_enough(misfits))
 

@@ -26,6 +26,7 @@ from sdetl_engine.profiling.verdict import misfits_of
 from sdetl_engine.values.dates import ISO_SHAPES
 from sdetl_engine.values.schema import Schema
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
+from sdetl_engine.wording import counted, inflected
 
 DIMENSIONS = ("completeness", "validity", "consistency", "uniqueness", "integrity")
 OUGHT_TO_BE_FULL = 0.95
@@ -147,7 +148,7 @@ def _kind(verdict: TypeVerdict) -> Kind:
 
 
 def _completeness(column: ColumnFacts) -> _Tally:
-    said = f"{column.missing:,} values of {column.table}.{column.column} are missing, where all ought to be there"
+    said = f"{counted(column.missing, 'value')} of {column.table}.{column.column} {inflected(column.missing, 'is', 'are')} missing, where all ought to be there"
     return _Tally("completeness", column.table, column.column, column.rows, column.missing, said)
 
 
@@ -159,13 +160,13 @@ def _validity(column: ColumnFacts, verdict: TypeVerdict) -> Iterator[_Tally]:
         assessed = assessed if failed else 0
         said = f"{failed:,} texts of {name} cannot be loaded as they are"
     elif verdict.mismatched:
-        said = f"{failed:,} values of {name} are not the {verdict.declared} that the column is declared as"
+        said = f"{counted(failed, 'value')} of {name} {inflected(failed, 'is', 'are')} not the {verdict.declared} that the column is declared as"
     elif kind in DATE_KINDS and column.dates is not None:
         missing = column.empties + column.marked
         repair = f"{column.dates.convertible:,} can be rewritten, {missing:,} mean missing"
-        said = f"{failed:,} values of {name} are no ISO date ({repair})"
+        said = f"{counted(failed, 'value')} of {name} {inflected(failed, 'is', 'are')} no ISO date ({repair})"
     else:
-        said = f"{failed:,} values of {name} are no {verdict.chosen}"
+        said = f"{counted(failed, 'value')} of {name} {inflected(failed, 'is', 'are')} no {verdict.chosen}"
     if assessed:
         yield _Tally("validity", column.table, column.column, assessed, min(failed, assessed), said)
 
@@ -187,7 +188,7 @@ def _consistency(column: ColumnFacts, verdict: TypeVerdict) -> Iterator[_Tally]:
     readable = dates.iso + dates.convertible
     odd = readable - _usual(dates)
     said = (
-        f"{odd:,} dates of {column.table}.{column.column} are written in another way than most, "
+        f"{counted(odd, 'date')} of {column.table}.{column.column} are written in another way than most, "
         f"{dates.future:,} lie in the future"
     )
     if readable:
@@ -205,16 +206,16 @@ def _usual(dates: DateFacts) -> int:
 
 def _uniqueness(table: TableFacts) -> Iterator[_Tally]:
     if table.rows:
-        said = f"{table.duplicate_rows:,} rows of {table.table} are there twice"
+        said = f"{counted(table.duplicate_rows, 'row')} of {table.table} {inflected(table.duplicate_rows, 'is', 'are')} there twice"
         yield _Tally("uniqueness", table.table, None, table.rows, table.duplicate_rows, said)
     for key in table.keys:
         if key.rows:
             failed = min(key.rows, key.duplicate_rows + (key.null_rows if key.kind == "primary" else 0))
-            said = f"{failed:,} rows of {table.table} have a NULL or repeated key ({', '.join(key.columns)})"
+            said = f"{counted(failed, 'row')} of {table.table} {inflected(failed, 'has', 'have')} a NULL or repeated key ({', '.join(key.columns)})"
             yield _Tally("uniqueness", table.table, None, key.rows, failed, said)
 
 
 def _integrity(relation: KeyFacts) -> _Tally:
-    said = f"{relation.orphan_rows:,} rows of {relation.table} have no parent in {relation.parent}"
+    said = f"{counted(relation.orphan_rows, 'row')} of {relation.table} {inflected(relation.orphan_rows, 'has', 'have')} no parent in {relation.parent}"
     column = relation.columns[0] if len(relation.columns) == 1 else None
     return _Tally("integrity", relation.table, column, relation.rows - relation.null_rows, relation.orphan_rows, said)

@@ -15,6 +15,7 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.outcome import StageRecord
 from sdetl_engine.records import BackupResult, CutoverResult, LoadedResult, PreflightResult, ScoreResult, ValidateResult
 from sdetl_engine.report.document import with_results
+from sdetl_engine.wording import counted
 
 
 def checklist(
@@ -57,7 +58,7 @@ def _backup(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     equal = sum(t.equal for t in backup.tables)
     return (
         record.status,
-        f"{backup.path}, MD5 {backup.md5}; {equal} of {len(backup.tables)} tables equal ({backup.compared})",
+        f"{backup.path}, MD5 {backup.md5}; {equal} of {counted(len(backup.tables), 'table')} equal ({backup.compared})",
     )
 
 
@@ -82,7 +83,10 @@ def _score(run: Deployment, record: StageRecord) -> tuple[Status, str]:
 def _rows(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     loaded = run.results.load(Stage.MIGRATE, LoadedResult)
     equal = sum(p.equal for p in loaded.proof)
-    return record.status, f"{loaded.rows:,} rows sent and held, {equal} of {len(loaded.proof)} tables equal bit for bit"
+    return (
+        record.status,
+        f"{counted(loaded.rows, 'row')} sent and held, {equal} of {counted(len(loaded.proof), 'table')} equal bit for bit",
+    )
 
 
 def _types(run: Deployment, record: StageRecord) -> tuple[Status, str]:
@@ -99,7 +103,7 @@ def _queries(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     differ = sum(bool(c.differs) for c in checked.columns)
     said = (
         f"{len(checked.sample_queries)} sample queries, {failed} failed; "
-        f"{len(checked.columns)} columns compared on both sides, {differ} differ"
+        f"{counted(len(checked.columns), 'column')} compared on both sides, {differ} differ"
     )
     return _own(record, good=not failed and not differ), said
 
@@ -111,7 +115,7 @@ def _dashboards(run: Deployment, record: StageRecord) -> tuple[Status, str]:
         return Status.UNKNOWN, "no dashboards were tried"
     passed = sum(p.ok for p in tried)
     status = _own(record, good=passed == len(tried))
-    said = f"{passed} of {len(tried)} panel queries of {len(checked.dashboards)} dashboards"
+    said = f"{passed} of {counted(len(tried), 'panel query', 'panel queries')} of {counted(len(checked.dashboards), 'dashboard')}"
     after = run.results.load(Stage.CUTOVER, CutoverResult).grafana if run.results.has(Stage.CUTOVER) else None
     if after is not None and after.panels:
         answering = sum(p.verdict is Verdict.PASSED for p in after.panels)

@@ -28,6 +28,7 @@ from sdetl_engine.sqlite.partial import new_files, sweep_partials, writing
 from sdetl_engine.sqlite.rewriting import ColumnRewriting, ColumnRules, Rule, TableRewriting, plan_rewriting
 from sdetl_engine.sqlite.sound import check_sound, is_about_data
 from sdetl_engine.values.schema import Schema, Table
+from sdetl_engine.wording import counted, inflected
 
 __all__ = ["Change", "CleanResult", "ColumnRules", "Kept", "clean", "count_changes", "preview", "sweep_partials"]
 
@@ -507,7 +508,7 @@ def _equal_rows(connection: sqlite3.Connection, table: Table) -> int:
 def _compare_counts(table: Table, rewritten: int, differing: int) -> None:
     if differing > rewritten:
         raise ValidationFailed(
-            f"{rewritten} rows of table {table.name} were rewritten, and {differing} read back different",
+            f"{counted(rewritten, 'row')} of table {table.name} {inflected(rewritten, 'was', 'were')} rewritten, and {differing} read back different",
             next_step=_REPORT_IT,
         )
 

@@ -53,6 +53,7 @@ def open_equation(source: Path, ledger: Path | None) -> Iterator[Equation]:
         register_shaping(connection)
         rewriting.register(connection)
         if ledger is not None:
+            _refuse_other_encoding(connection, source, ledger)
             connection.execute("ATTACH ? AS ledger", (f"{ledger.absolute().as_uri()}?mode=ro",))
         connection.text_factory = bytes
         yield Equation(connection, has_ledger=ledger is not None)
@@ -63,6 +64,18 @@ def open_equation(source: Path, ledger: Path | None) -> Iterator[Equation]:
         ) from None
     finally:
         connection.close()
+
+
+def _refuse_other_encoding(connection: sqlite3.Connection, source: Path, ledger: Path) -> None:
+    """A ledger has the encoding of the source that was cleaned, and SQLite reads no two encodings together."""
+    with contextlib.closing(open_readonly(ledger)) as other:
+        here, there = (c.execute("PRAGMA encoding").fetchone()[0] for c in (connection, other))
+    if here != there:
+        raise SourceError(
+            f"{source} is written in {here}, and what the version was loaded from was in {there}: it is another file",
+            next_step="name the file that the version was loaded from, or begin a run with this one",
+            kind="source-changed",
+        )
 
 
 class Equation:

@@ -50,6 +50,7 @@ from sdetl_engine.sqlite.guard import result_code, unreadable
 from sdetl_engine.sqlite.header import HEADER_BYTES, is_journal, read_header
 from sdetl_engine.sqlite.open import open_writable
 from sdetl_engine.sqlite.schema import read_schema
+from sdetl_engine.wording import counted
 
 __all__ = [
     "Fingerprint",
@@ -186,7 +187,7 @@ def _copy_when_quiet(real: Path, partial: Path, lock_timeout: float, reporter: R
             _discard(partial)
         if attempt >= _LEAST_ATTEMPTS and time.monotonic() >= deadline:
             raise SourceError(
-                f"{shown(real)} is being written by another program: it changed during each of {attempt} copies",
+                f"{shown(real)} is being written by another program: it changed during each of {counted(attempt, 'copy', 'copies')}",
                 kind="source-changing",
                 next_step="stop the program that writes it, or export a copy from it, and start again",
             )

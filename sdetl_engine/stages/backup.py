@@ -23,6 +23,7 @@ from sdetl_engine.postgres.place import place_of
 from sdetl_engine.records import BackupResult, DumpRecord, FrozenSource, PreflightResult, TableCopy
 from sdetl_engine.sqlite.digest import TableDigest, file_digest
 from sdetl_engine.values.schema import Schema
+from sdetl_engine.wording import counted
 
 
 def backup(run: Deployment, reporter: Reporter) -> BackupResult:
@@ -74,7 +75,7 @@ def _compare(frozen: FrozenSource, schema: Schema, reporter: Reporter) -> tuple[
     for table in tables:
         if not table.equal:
             raise BackupError(
-                f"table {table.table} of the copy holds {table.rows} rows, of the source {table.source_rows}, "
+                f"table {table.table} of the copy holds {counted(table.rows, 'row')}, of the source {table.source_rows}, "
                 "or other content",
                 left_behind="that copy, for a look; nothing in the target",
                 next_step="start a new run",

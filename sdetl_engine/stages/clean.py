@@ -14,6 +14,7 @@ from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.observe.health import HealthCheck
 from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult
 from sdetl_engine.sqlite import cleaned
+from sdetl_engine.wording import counted, inflected
 
 
 def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
@@ -37,7 +38,7 @@ def clean(run: Deployment, reporter: Reporter) -> CleanedResult:
     again = done.second_pass_changes
     if again:
         raise ValidationFailed(
-            f"cleaning is not idempotent: a second pass over {run.folder.clean} would change {again} cells",
+            f"cleaning is not idempotent: a second pass over {run.folder.clean} would change {counted(again, 'cell')}",
             left_behind="the cleaned file and its ledger, for a look; nothing in the target",
             next_step="report it with the run's log",
         )
@@ -75,7 +76,7 @@ def _kept(kept: cleaned.Kept, agreed: bool) -> Finding:
     return Finding(
         "EMPTY-KEPT",
         Severity.INFO if agreed else Severity.REVIEW,
-        f"{kept.count:,} values in {kept.table}.{kept.column} were kept as they are: {kept.why}",
+        f"{counted(kept.count, 'value')} in {kept.table}.{kept.column} {inflected(kept.count, 'was kept as it is', 'were kept as they are')}: {kept.why}",
         "load the column as text, or agree: what its type cannot hold stands in the quarantine",
         table=kept.table,
         column=kept.column,

@@ -38,6 +38,7 @@ from sdetl_engine.postgres.locks import operator, run_lock
 from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import Settings
+from sdetl_engine.wording import counted
 from sdetl_engine.workspace import Workspace
 
 
@@ -132,7 +133,9 @@ def _rehearse(drilled: _Rehearsal, source: Path | None, faults: Sequence[Fault],
         data = drill_data(drilled.workspace, ground.settings, ground.folder, source, drilled.reporter)
         ground.settings = data.settings
         drilled.source, drilled.rows = data.label, data.second_rows
-        note.detail = f"{data.label}: {data.first_rows:,} rows for version 1, {data.second_rows:,} for version 2"
+        note.detail = (
+            f"{data.label}: {counted(data.first_rows, 'row')} for version 1, {data.second_rows:,} for version 2"
+        )
     with steps.step("build version 1 and cut over") as note:
         first, _ = _build(drilled, data.first)
         note.detail = f"{first} is live in {ground.schema}"
@@ -235,9 +238,9 @@ def _expect_content(drilled: _Rehearsal, version: str) -> None:
 def _judge(seen: ReaderReport) -> str:
     expect(seen.reads > 0, "no reader read anything")
     expect(seen.torn == 0, f"{seen.torn} kinds of reads saw tables of two versions")
-    expect(seen.errors == 0, f"readers met {seen.errors} errors: {seen.first_error}")
+    expect(seen.errors == 0, f"readers met {counted(seen.errors, 'error')}: {seen.first_error}")
     missed = f", {seen.expected_errors} missed the dropped table" if seen.expected_errors else ""
-    return f"{seen.reads:,} reads by {seen.readers} readers, longest wait {seen.longest_wait_ms:.0f} ms{missed}"
+    return f"{counted(seen.reads, 'read')} by {counted(seen.readers, 'reader')}, longest wait {seen.longest_wait_ms:.0f} ms{missed}"
 
 
 def _clear_away(drilled: _Rehearsal) -> None:
@@ -261,7 +264,7 @@ def _prove_untouched(drilled: _Rehearsal, settings: Settings, before: Footprint)
         expect(not said, f"during the drill, {said[0] if said else ''}")
         drilled.is_untouched = True
         note.detail = (
-            f"{settings.serving_schema}: {len(before.content)} tables, the same objects and digests as before"
+            f"{settings.serving_schema}: {counted(len(before.content), 'table')}, the same objects and digests as before"
             if before.oid is not None
             else f"there is no schema {settings.serving_schema}, before and after"
         )

@@ -30,6 +30,7 @@ from sdetl_engine.postgres.written import ChangeKind, Sides, changes, count_chan
 from sdetl_engine.records import CleanedResult
 from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings, load_settings
+from sdetl_engine.wording import counted, inflected
 from sdetl_engine.workspace import Workspace
 
 _BY_CONTENT = "with the cleaned copy of the run that loaded it, row by row"
@@ -92,8 +93,8 @@ def _find(
             for table in quick
             if table in result.marks
         ]
-        counted = [_count(connection, live, s, quick[s.table]) for s in sides]
-        tables = [*counted, *(late for table, late in quick.items() if table not in result.marks)]
+        compared = [_count(connection, live, s, quick[s.table]) for s in sides]
+        tables = [*compared, *(late for table, late in quick.items() if table not in result.marks)]
         tables = [t for t in tables if t.written or t.missing or t.note]
         result = dataclasses.replace(
             result, tables=tuple(tables), compared=_BY_CONTENT if plan is not None else BY_TRANSACTION
@@ -181,7 +182,9 @@ def _export(
                 files.add(side, kind, values, literals)
             reporter.check()
     reporter.event(
-        "LateWritesExported", f"{result.rows} rows written since the cutover are in {folder}", rows=result.rows
+        "LateWritesExported",
+        f"{counted(result.rows, 'row')} written since the cutover {inflected(result.rows, 'is', 'are')} in {folder}",
+        rows=result.rows,
     )
     return dataclasses.replace(
         result, sql_file=str(files.sql_path), csv_files=tuple(str(path) for path in files.csv_paths)

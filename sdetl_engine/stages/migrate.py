@@ -20,6 +20,7 @@ from sdetl_engine.planning import target_plan
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.records import BackupResult, CleanedResult, LoadedResult, ScoreResult
+from sdetl_engine.wording import counted, inflected
 
 
 def migrate(run: Deployment, reporter: Reporter) -> LoadedResult:
@@ -47,7 +48,7 @@ def migrate(run: Deployment, reporter: Reporter) -> LoadedResult:
         reporter.check()
         run.journal.write("load_committing", version=run.version)
         connection.commit()
-    reporter.event("VersionLoaded", f"{loaded.rows} rows in {run.version}", rows=loaded.rows)
+    reporter.event("VersionLoaded", f"{counted(loaded.rows, 'row')} in {run.version}", rows=loaded.rows)
     return dataclasses.replace(loaded, findings=(*findings, *_findings(loaded)))
 
 
@@ -99,7 +100,7 @@ def _findings(loaded: LoadedResult) -> list[Finding]:
             Finding(
                 "NOT-MIGRATED",
                 Severity.WARNING,
-                f"{len(loaded.not_migrated)} things that the source declares were not migrated: {listed}",
+                f"{counted(len(loaded.not_migrated), 'thing')} that the source declares {inflected(len(loaded.not_migrated), 'was', 'were')} not migrated: {listed}",
                 "the report lists each with its reason",
                 count=len(loaded.not_migrated),
                 choices=(Choice.ACCEPT,),
@@ -111,7 +112,7 @@ def _findings(loaded: LoadedResult) -> list[Finding]:
                 Finding(
                     "QUARANTINED",
                     Severity.WARNING,
-                    f"{proof.quarantined:,} values of {proof.table} that their type cannot hold stand in "
+                    f"{counted(proof.quarantined, 'value')} of {proof.table} that their type cannot hold stand in "
                     f"{loaded.quarantine_schema}.cells with their raw bytes",
                     "look at them there; load the column as text to have them in the table",
                     table=proof.table,
@@ -123,7 +124,7 @@ def _findings(loaded: LoadedResult) -> list[Finding]:
         Finding(
             "FK-NOT-VALID",
             Severity.WARNING,
-            f"foreign key {name} is NOT VALID: {count:,} rows have no parent",
+            f"foreign key {name} is NOT VALID: {counted(count, 'row')} {inflected(count, 'has', 'have')} no parent",
             "new rows are checked; correct the old ones in the source",
             count=count,
             choices=(Choice.ACCEPT,),

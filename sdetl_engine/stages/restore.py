@@ -31,6 +31,7 @@ from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.switch import SwitchOrder, switch
 from sdetl_engine.restored import RestoredVersion, RestoreResult
 from sdetl_engine.settings import Settings
+from sdetl_engine.wording import counted
 from sdetl_engine.workspace import Workspace
 
 _LONGEST_NAME = 63 - len("_quarantine")
@@ -76,7 +77,7 @@ def restore_beside(
             registry.finish_loading(connection, version, table_rows=rows, load_xid=loading_xid(connection, version))
             reporter.check()
             connection.commit()
-    reporter.event("BackupRestored", f"{sum(rows.values())} rows stand in {version}, proved", version=version)
+    reporter.event("BackupRestored", f"{counted(sum(rows.values()), 'row')} in {version}, proved", version=version)
     return RestoredVersion(version, serving, manifest.run_id, live, rows, tuple(checks), time.monotonic() - began)
 
 
@@ -231,7 +232,11 @@ def _content_check(dump: DumpEntry, restored: dict[str, TableContent]) -> Check:
     name = "content of the dump"
     rows = sum(content.rows for content in restored.values())
     if not dump.content:
-        return Check(name, Verdict.UNKNOWN, f"{rows} rows in {len(restored)} tables; this manifest notes no digests")
+        return Check(
+            name,
+            Verdict.UNKNOWN,
+            f"{counted(rows, 'row')} in {counted(len(restored), 'table')}; this manifest notes no digests",
+        )
     wrong = differences(dump.content, restored)
     if wrong:
         raise ValidationFailed(
@@ -240,7 +245,12 @@ def _content_check(dump: DumpEntry, restored: dict[str, TableContent]) -> Check:
             left_behind="nothing: the live version untouched",
             next_step="restore an older backup",
         )
-    return Check(name, Verdict.PASSED, f"{rows} rows in {len(restored)} tables, every digest equal", "the manifest's")
+    return Check(
+        name,
+        Verdict.PASSED,
+        f"{counted(rows, 'row')} in {counted(len(restored), 'table')}, every digest equal",
+        "the manifest's",
+    )
 
 
 def _counts(conninfo: str, schema: str) -> build.ConstraintCounts:
@@ -266,7 +276,12 @@ def _prove_moved(
             next_step="report it; try again",
         )
     return [
-        Check("content in the target", Verdict.PASSED, f"{len(restored)} tables, every digest equal", "the dump's"),
+        Check(
+            "content in the target",
+            Verdict.PASSED,
+            f"{counted(len(restored), 'table')}, every digest equal",
+            "the dump's",
+        ),
         Check(
             "keys and indexes",
             Verdict.PASSED,

@@ -21,6 +21,7 @@ from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.written import marks
 from sdetl_engine.settings import Settings
+from sdetl_engine.wording import counted, inflected
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def rollback(
     if wrong:
         reporter.event(
             "RowsDiffer",
-            f"{len(wrong)} tables of {version.version} hold other row counts than when it was loaded: {', '.join(wrong[:5])}",
+            f"{counted(len(wrong), 'table')} of {version.version} {inflected(len(wrong), 'holds', 'hold')} other row counts than when it was loaded: {', '.join(wrong[:5])}",
             level="warning",
         )
     _note(session, version.version, rto)

@@ -30,6 +30,7 @@ from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.twinrun import run_twins
 from sdetl_engine.records import CleanedResult, LoadedResult, PanelRecord, PreflightResult, TableDiff, ValidateResult
 from sdetl_engine.sqlite.differences import new_differences
+from sdetl_engine.wording import counted
 
 _NOT_TRIED = (
     Finding(
@@ -113,12 +114,14 @@ def _sample_queries(
     checks = []
     for table in plan.tables:
         name = sql.Identifier(schema, table.name)
-        counted = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
+        answer = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
         first = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 1").format(name)).fetchone()
-        rows = counted[0] if counted else 0
+        rows = answer[0] if answer else 0
         good = rows == held[table.name] and (first is not None) == (rows > 0)
         checks.append(
-            Check(f"SELECT count(*) FROM {table.name}", Verdict.PASSED if good else Verdict.FAILED, f"{rows} rows")
+            Check(
+                f"SELECT count(*) FROM {table.name}", Verdict.PASSED if good else Verdict.FAILED, counted(rows, "row")
+            )
         )
     return tuple(checks)
 
@@ -161,7 +164,9 @@ def _differences(result: ValidateResult) -> list[tuple[str, str]]:
     types = [f"column types are not as planned: {difference}" for difference in result.type_differences]
     queries = [f"{q.name}: {q.measured}" for q in result.sample_queries if q.verdict is not Verdict.PASSED]
     rows = [
-        f"table {t.table} is not source + ledger - quarantine: {t.total:,} differences" for t in result.diff if t.total
+        f"table {t.table} is not source + ledger - quarantine: {counted(t.total, 'difference')}"
+        for t in result.diff
+        if t.total
     ]
     return [(what, "report it with the run's log") for what in (*columns, *types, *queries, *rows)]
 

@@ -28,6 +28,7 @@ from sdetl_engine.sqlite.digest import TableDigest, file_digest
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.schema import read_schema
 from sdetl_engine.sqlite.sound import check_sound
+from sdetl_engine.wording import counted
 from sdetl_engine.workspace import Workspace
 
 _FIX = "use an older backup; take a new one"
@@ -79,7 +80,7 @@ def _sound(complaints: tuple[str, ...]) -> list[Check]:
 def _tables(expected: Mapping[str, TableDigest], found: Mapping[str, TableDigest]) -> Check:
     """Excluded tables stand in the copy and not in the manifest."""
     wrong = [
-        f"table {t} holds {found[t].rows} rows, the manifest says {d.rows}, or other content"
+        f"table {t} holds {counted(found[t].rows, 'row')}, the manifest says {d.rows}, or other content"
         if t in found
         else f"table {t} is missing"
         for t, d in expected.items()
@@ -91,7 +92,7 @@ def _tables(expected: Mapping[str, TableDigest], found: Mapping[str, TableDigest
     return Check(
         "tables of the copy",
         Verdict.PASSED,
-        f"{rows} rows in {len(expected)} tables, every digest equal",
+        f"{counted(rows, 'row')} in {counted(len(expected), 'table')}, every digest equal",
         "the manifest's",
     )
 
@@ -132,10 +133,17 @@ def _restore(
         place = scratch.target.describe()
     rows = sum(content.rows for content in found.values())
     if not dump.content:
-        return Check(name, Verdict.UNKNOWN, f"{rows} rows in {len(found)} tables; this manifest notes no digests")
+        return Check(
+            name,
+            Verdict.UNKNOWN,
+            f"{counted(rows, 'row')} in {counted(len(found), 'table')}; this manifest notes no digests",
+        )
     wrong = differences(dump.content, found)
     if wrong:
         return Check(name, Verdict.FAILED, wrong[0], "the manifest's", _FIX)
     return Check(
-        name, Verdict.PASSED, f"{rows} rows in {len(found)} tables, every digest equal ({place})", "the manifest's"
+        name,
+        Verdict.PASSED,
+        f"{counted(rows, 'row')} in {counted(len(found), 'table')}, every digest equal ({place})",
+        "the manifest's",
     )

@@ -162,7 +162,8 @@ class AgreeAll(ModalScreen[str | None]):
         lines: list[Line] = [line(f"{f.rule}  {findings.where(f)}: {f.message}") for f in self._agreed]
         with Vertical(classes="dialog"):
             yield Static(
-                content(line(Span(f"Agree to {len(self._agreed)} reviews", Tone.STRONG))), classes="dialog-title"
+                content(line(Span(f"Agree to {engine.counted(len(self._agreed), 'review')}", Tone.STRONG))),
+                classes="dialog-title",
             )
             with VerticalScroll(classes="dialog-body", can_focus=True):
                 yield Static(contents(lines, limit=300))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import BackupResult, Stage
 from sdetl_tui.blocks import Column, Facts, Note, Row, Table, Tone, line
 from sdetl_tui.views.figures import Rows, count, said, size
@@ -29,8 +30,8 @@ def blocks(look: Look) -> tuple[Block, ...]:
             "verified",
             look.yes_or_no(
                 good=equal == len(result.tables),
-                yes=f"equal to the source, {how}: {equal} of {len(result.tables)} tables",
-                no=f"only {equal} of {len(result.tables)} tables are equal",
+                yes=f"equal to the source, {how}: {equal} of {engine.counted(len(result.tables), 'table')}",
+                no=f"only {equal} of {engine.counted(len(result.tables), 'table')} are equal",
             ),
         ),
         ("manifest", line(result.manifest)),
@@ -41,7 +42,9 @@ def blocks(look: Look) -> tuple[Block, ...]:
             ("dump MD5", line(result.dump.md5)),
             (
                 "proved",
-                line(f"pg_restore lists {count(result.dump.objects)} objects, {count(result.dump.tables)} tables"),
+                line(
+                    f"pg_restore lists {engine.counted(result.dump.objects, 'object')}, {engine.counted(result.dump.tables, 'table')}"
+                ),
             ),
         ]
     else:

@@ -68,7 +68,7 @@ def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
     rows = Rows(
         page.lines, lambda item: Row(str(item.id), (line(item.row_key), _value(item.before), _value(item.after)))
     )
-    title = f"{name}, {rule}: {count(min(200, page.total))} of {count(page.total)} cells"
+    title = f"{name}, {rule}: {count(min(200, page.total))} of {engine.counted(page.total, 'cell')}"
     return (Table("cells", columns, rows, title=title),)
 
 

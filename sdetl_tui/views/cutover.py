@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import CutoverResult, Stage, Status, ValidateResult
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
 from sdetl_tui.views.figures import Rows, count, points, said
@@ -115,7 +116,7 @@ def _dashboards(look: Look) -> Line:
 
 def _version(version: Version) -> str:
     score = f", score {points(version.score)}" if version.score is not None else ""
-    return f"{version.version}, {count(version.rows)} rows{score}, by {version.created_by}"
+    return f"{version.version}, {engine.counted(version.rows or 0, 'row')}{score}, by {version.created_by}"
 
 
 def _row(table: TableContrast) -> Row:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import Fault, StepStatus
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
 from sdetl_tui.glyphs import sparkline
-from sdetl_tui.views.figures import Rows, count, said
+from sdetl_tui.views.figures import Rows, said
 
 if TYPE_CHECKING:
     from sdetl_engine import Drill, DrillResult, DrillStep
@@ -110,7 +111,7 @@ def _result(result: DrillResult) -> list[Block]:
         ("verdict", line(word)),
         ("roll back", line(f"{rto}, budget {result.budget_seconds:g} s: ", within)),
         ("restore", line(restored)),
-        ("with", line(f"{count(result.rows)} rows from {result.source}")),
+        ("with", line(f"{engine.counted(result.rows, 'row')} from {result.source}")),
         (
             "serving schema",
             line(
@@ -124,7 +125,7 @@ def _result(result: DrillResult) -> list[Block]:
     if result.readers is not None:
         seen = result.readers
         tone = Tone.BAD if seen.errors or seen.torn else Tone.GOOD
-        told = f"{count(seen.reads)} reads, {seen.errors} errors, {seen.torn} torn, longest wait {seen.longest_wait_ms:.0f} ms"
+        told = f"{engine.counted(seen.reads, 'read')}, {engine.counted(seen.errors, 'error')}, {seen.torn} torn, longest wait {seen.longest_wait_ms:.0f} ms"
         rows.append(("readers", line(Span(told, tone))))
     return [Facts(tuple(rows))]
 

@@ -64,7 +64,7 @@ def blocks(look: Look, items: Sequence[Item], wanted: Filter) -> tuple[Block, ..
     stage = f" of {wanted.stage}" if wanted.stage is not None else ""
     searched = f", holding {wanted.search!r}" if wanted.search else ""
     head = line(
-        f"{count(len(found))} of {count(len(items))} findings{stage} ({wanted.which}, by {wanted.order}{searched}); ",
+        f"{count(len(found))} of {engine.counted(len(items), 'finding')}{stage} ({wanted.which}, by {wanted.order}{searched}); ",
         Span(f"{still_open} open", Tone.BAD if still_open else Tone.GOOD),
     )
     columns = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import LoadedResult, Stage
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
 from sdetl_tui.views.figures import Rows, count, duration, said
@@ -47,8 +48,8 @@ def _loaded(look: Look, stage: Stage) -> tuple[Block, ...]:
             "proof",
             look.yes_or_no(
                 good=equal == len(result.proof),
-                yes=f"{equal} of {len(result.proof)} tables held bit for bit",
-                no=f"only {equal} of {len(result.proof)} tables are equal",
+                yes=f"{equal} of {engine.counted(len(result.proof), 'table')} held bit for bit",
+                no=f"only {equal} of {engine.counted(len(result.proof), 'table')} are equal",
             ),
         ),
         (
@@ -58,7 +59,10 @@ def _loaded(look: Look, stage: Stage) -> tuple[Block, ...]:
     ]
     if quarantined:
         facts.append(
-            ("quarantine", line(Span(f"{count(quarantined)} values in {result.quarantine_schema}", Tone.NOTICE)))
+            (
+                "quarantine",
+                line(Span(f"{engine.counted(quarantined, 'value')} in {result.quarantine_schema}", Tone.NOTICE)),
+            )
         )
     if stage is Stage.CANARY:
         found = len(result.differences)
@@ -96,8 +100,8 @@ def _detail(look: Look, stage: Stage, table: str, key: str) -> tuple[Block, ...]
     facts = Facts(
         (
             ("table", said(proof.table, Tone.STRONG)),
-            ("sent", line(f"{count(proof.rows_sent)} rows, SHA-256 {proof.sha256_sent}")),
-            ("held", line(f"{count(proof.rows_held)} rows, SHA-256 {proof.sha256_held}")),
+            ("sent", line(f"{engine.counted(proof.rows_sent, 'row')}, SHA-256 {proof.sha256_sent}")),
+            ("held", line(f"{engine.counted(proof.rows_held, 'row')}, SHA-256 {proof.sha256_held}")),
             ("verdict", look.yes_or_no(good=proof.equal, yes="bit for bit equal", no="DIFFERENT")),
         )
     )

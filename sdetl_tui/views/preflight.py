@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import PreflightResult, Stage, Verdict
 from sdetl_tui.blocks import Column, Facts, Row, Table, Tone, line
 from sdetl_tui.views.figures import Rows, said, size
@@ -23,7 +24,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
         return ()
     frozen = result.frozen
     facts = [
-        ("source", line(f"{size(frozen.bytes)}, {len(result.source_schema.tables)} tables")),
+        ("source", line(f"{size(frozen.bytes)}, {engine.counted(len(result.source_schema.tables), 'table')}")),
         ("MD5", line(frozen.md5)),
     ]
     if result.server_version:

@@ -112,7 +112,17 @@ def _judged(result: ProfileResult, verdict: TypeVerdict, facts: ColumnFacts) -> 
     if jury:
         rows.append(("day or month", line(jury)))
     if verdict.corrupt_dates:
-        rows.append(("corrupt", line(Span(f"{count(verdict.corrupt_dates)} values are no date", Tone.BAD))))
+        rows.append(
+            (
+                "corrupt",
+                line(
+                    Span(
+                        f"{engine.counted(verdict.corrupt_dates, 'value')} {engine.inflected(verdict.corrupt_dates, 'is', 'are')} no date",
+                        Tone.BAD,
+                    )
+                ),
+            )
+        )
     if facts.missing_marks:
         marks = ", ".join(f"{mark!r} {count(number)}" for mark, number in facts.missing_marks.items())
         rows.append(("marks", line(Span(f"{marks}: declared missing? (F opens the findings)", Tone.NOTICE))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import ProfileResult, Stage
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
 from sdetl_tui.views.figures import Rows, count, said
@@ -29,7 +30,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
     rows = Rows(result.verdicts, lambda v: _row(v, overrides.get(f"{v.table}.{v.column}")))
     said_so = f"{len(overrides)} overridden by you or the plan" if overrides else "none overridden"
     return (
-        Note((line(f"{len(result.verdicts)} columns, {said_so}; Enter on a row changes its type"),)),
+        Note((line(f"{engine.counted(len(result.verdicts), 'column')}, {said_so}; Enter on a row changes its type"),)),
         Table("types", columns, rows),
     )
 
@@ -38,9 +39,9 @@ def cost(found: TypeCost) -> tuple[Block, ...]:
     """What a type would cost: values that would not fit, with examples."""
     fits = found.misfits == 0
     verdict = (
-        Span(f"all {count(found.rows)} values fit {found.type}", Tone.GOOD)
+        Span(f"all {engine.counted(found.rows, 'value')} fit {found.type}", Tone.GOOD)
         if fits
-        else Span(f"{count(found.misfits)} of {count(found.rows)} values do not fit {found.type}", Tone.BAD)
+        else Span(f"{count(found.misfits)} of {engine.counted(found.rows, 'value')} do not fit {found.type}", Tone.BAD)
     )
     notes: list[Block] = [Note((line(verdict),))]
     if found.examples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import Stage, TwinVerdict, ValidateResult
 from sdetl_tui.blocks import Column, Facts, Row, Span, Table, Tone, line
 from sdetl_tui.views.figures import Rows, count, said
@@ -27,7 +28,9 @@ def blocks(look: Look) -> tuple[Block, ...]:
         (
             "both sides",
             look.yes_or_no(
-                good=not differing, yes=f"equal in {len(result.columns)} columns", no=f"{differing} columns DIFFER"
+                good=not differing,
+                yes=f"equal in {engine.counted(len(result.columns), 'column')}",
+                no=f"{engine.counted(differing, 'column')} {engine.inflected(differing, 'DIFFERS', 'DIFFER')}",
             ),
         ),
         (
@@ -172,13 +175,13 @@ def _panel_detail(panel: PanelRecord) -> tuple[Block, ...]:
         ("dashboard", line(panel.dashboard)),
         ("panel", said(panel.panel, Tone.STRONG)),
         ("query", line(panel.ref)),
-        ("took", line(f"{panel.milliseconds:,.0f} ms, {count(panel.rows)} rows")),
+        ("took", line(f"{panel.milliseconds:,.0f} ms, {engine.counted(panel.rows, 'row')}")),
     ]
     if panel.error:
         rows.append(("error", line(Span(panel.error, Tone.BAD))))
     if panel.twin is not None:
         twin = panel.twin
-        rows.append(("on live", line(f"{twin.milliseconds:,.0f} ms, {count(twin.rows)} rows")))
+        rows.append(("on live", line(f"{twin.milliseconds:,.0f} ms, {engine.counted(twin.rows, 'row')}")))
         rows.append(("beside live", _compared(twin)))
         rows += [("", line(how)) for how in twin.how]
         if not twin.explained:

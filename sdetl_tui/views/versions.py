@@ -41,7 +41,7 @@ def detail(version: Version) -> tuple[Block, ...]:
     ]
     if version.note:
         rows.append(("note", line(version.note)))
-    tables = tuple((name, line(f"{count(number)} rows")) for name, number in (version.table_rows or {}).items())
+    tables = tuple((name, line(engine.counted(number, "row"))) for name, number in (version.table_rows or {}).items())
     return (Facts(tuple(rows)), Facts(tables, "Tables"))
 
 
@@ -70,7 +70,7 @@ def way_back(versions: Sequence[Version] | None, done: RolledBack | None) -> tup
             (
                 ("live now", said(live.version, Tone.STRONG)),
                 ("goes back to", said(before.version, Tone.STRONG)),
-                ("loaded", line(f"{before.created_at:%Y-%m-%d %H:%M} UTC, {count(before.rows)} rows")),
+                ("loaded", line(f"{before.created_at:%Y-%m-%d %H:%M} UTC, {engine.counted(before.rows or 0, 'row')}")),
                 ("how", line("one transaction, as it went live; readers see one version or the other, whole")),
                 ("afterwards", line(f"{live.version} stays, retired: rolling back again makes it live")),
             )
@@ -99,7 +99,10 @@ def went_back(done: RolledBack) -> Facts:
                     f"{done.seconds:.3f} s; readers waited {done.lock_seconds:.3f} s at most; read back after {done.rto_seconds:.2f} s"
                 ),
             ),
-            ("read back", line(f"{count(sum(done.rows.values()))} rows in {len(done.rows)} tables")),
+            (
+                "read back",
+                line(f"{engine.counted(sum(done.rows.values()), 'row')} in {engine.counted(len(done.rows), 'table')}"),
+            ),
             ("again", line("rolling back once more makes the other version live")),
         )
     )

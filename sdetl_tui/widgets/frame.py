@@ -9,6 +9,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Static
 
+import sdetl_engine as engine
 from sdetl_engine import Stage, Status
 from sdetl_tui.blocks import Span, Tone, line
 from sdetl_tui.glyphs import bar, percent, sparkline
@@ -211,7 +212,7 @@ class StatusBar(Shown):
             parts.append(f"{now.running_stage or ''} {word} {duration(pulse.elapsed)}".strip())
         elif now.has_run:
             done = sum(r.status in (Status.PASSED, Status.SKIPPED) for r in now.records)
-            parts.append(f"{done} of {len(now.records)} stages done")
+            parts.append(f"{done} of {engine.counted(len(now.records), 'stage')} done")
         parts += [f"{job} ..." for job in jobs]
         if hint:
             parts.append(hint)

@@ -104,7 +104,7 @@ def test_types_and_not_null_come_from_the_facts(connection: Connection, sqlite_f
     }
     not_null = {c.name for c in plan.table("t").columns if c.not_null}
     assert not_null == {"a", "e"}
-    assert [(m.name, m.reason) for m in missed(plan, "not null")] == [("b", "1 rows have no value there")]
+    assert [(m.name, m.reason) for m in missed(plan, "not null")] == [("b", "1 row has no value there")]
     assert rows(connection, "SELECT b IS NULL FROM {} ORDER BY a", "t") == [(False,), (True,)]
 
 
@@ -289,7 +289,7 @@ def test_checks_hold_or_say_how_many_break_them(connection: Connection, sqlite_f
         "t_check3": "CHECK ((f = ANY (ARRAY[false, true])))",
         "t_check5": "CHECK (((length(s) < 5) OR (a < 100)))",
     }
-    assert [m.reason for m in built.not_migrated] == ["NOT VALID: 1 rows break it; new rows are checked"]
+    assert [m.reason for m in built.not_migrated] == ["NOT VALID: 1 row breaks it; new rows are checked"]
     assert [m.definition for m in missed(plan, "check")] == ["r <> printf('%d', 1)"]
 
 

@@ -178,7 +178,7 @@ def test_a_text_column_has_no_corrupt_dates(tmp_path: Path) -> None:
 def test_the_plan_overrules_and_is_told_what_does_not_fit(tmp_path: Path) -> None:
     found = measured.column(tmp_path, "TEXT", ["1", "2", "x"], types={"t.c": "bigint"}).verdict()
     assert (found.chosen, found.mismatched) == ("bigint", False)
-    assert found.reason == "the plan says so; 1 values do not fit it"
+    assert found.reason == "the plan says so; 1 value does not fit it"
     as_text = measured.column(tmp_path, "TIMESTAMP", ["x", "y"], types={"t.c": "text"}).verdict()
     assert (as_text.chosen, as_text.mismatched, as_text.corrupt_dates) == ("text", False, 0)
 

@@ -18,6 +18,7 @@ from sdetl_engine.postgres.attempt import reason
 from sdetl_engine.postgres.carry import comments, grants
 from sdetl_engine.postgres.carry.bound import Bound, BoundIndex
 from sdetl_engine.postgres.carry.changes import Changes, Target, catalogued
+from sdetl_engine.wording import counted
 
 _PASSING = (psycopg.OperationalError, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
 """What says nothing about the object: a lost connection, a lock that somebody else holds."""
@@ -38,7 +39,7 @@ def cannot_carry(failures: Sequence[Impossible], serving_schema: str) -> TargetE
     """The refusal that lists them."""
     listed = "; ".join(map(str, failures))
     return TargetError(
-        f"{len(failures)} objects of other schemas cannot be carried over to the new version of {serving_schema}: "
+        f"{counted(len(failures), 'object')} of other schemas cannot be carried over to the new version of {serving_schema}: "
         + listed,
         left_behind="everything as it was; the version that was live is still live",
         next_step="change or drop them, or keep what they need in the plan; then continue with --resume",

@@ -1,0 +1,36 @@
+"""Sentences with numbers in them: nobody reads of 1 tables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sdetl_engine import counted, inflected
+
+ROOT = Path(__file__).parent.parent
+SENTENCES = sorted(p for room in ("sdetl_engine", "sdetl_tui") for p in (ROOT / room).rglob("*.py"))
+# A number and, right behind it, a noun that is written in the plural whatever the number is.
+ALWAYS_MANY = re.compile(
+    r"\{(?:len\(|sum\(|count\(|[\w.\[\]]+:,\})[^{}]*\}? (?:tables|rows|columns|values|objects|panels|dashboards|sessions"
+    r"|findings|stages|files|roles|functions|cells|differences)\b"
+)
+# Never one, or no sentence.
+MEANT = ("_DEMO_ROWS", "database of about", "len({len(c)", "{len(kept)} columns")
+
+
+@pytest.mark.parametrize("path", SENTENCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_number_and_its_noun_go_together(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [line.strip() for line in lines if ALWAYS_MANY.search(line) and not any(m in line for m in MEANT)]
+    assert found == []
+
+
+def test_one_and_many() -> None:
+    assert (counted(1, "table"), counted(0, "table"), counted(1200, "query", "queries")) == (
+        "1 table",
+        "0 tables",
+        "1,200 queries",
+    )
+    assert (inflected(1, "is", "are"), inflected(2, "is", "are")) == ("is", "are")
