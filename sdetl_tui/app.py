@@ -373,8 +373,8 @@ class SdetlApp(App[int]):
             return
         screen.draw_again()
         now = self.bridge.situation()
-        told = ", ".join(f"the gate of {stage} is now {gate}" for stage, gate in gates.items())
-        then = f"; Enter leads to {now.stale_from}, which runs again with it" if now.stale_from is not None else ""
+        told = ", ".join(f"{stage} is now {gate}" for stage, gate in gates.items())
+        then = f"; {now.stale_from} runs again with it" if now.stale_from is not None else ""
         self.call_after_refresh(self._say, f"recorded: {told}{then}")
 
     def why_no_decision(self, stage: Stage) -> str | None:

@@ -295,6 +295,8 @@ def next_line(place: Place, now: Situation) -> str:
         stage = STAGE_OF.get(place)
         if stage is not None and now.record(stage).status in (Status.FAILED, Status.CANCELLED):
             return f"{now.outcome.error.next_step}"
+    if action.why_not is None and action.deed is Deed.RUN and action.stage is Stage.CUTOVER:
+        return "Enter looks whether it can be done; nothing switches yet"
     if action.why_not is not None:
         return f"Not now: {action.why_not}" if action.deed is not Deed.NOTHING else action.why_not
     return _NEXT_WORDS.get(action.deed, "").format(label=action.label, place=action.place or "")
@@ -303,7 +305,7 @@ def next_line(place: Place, now: Situation) -> str:
 _NEXT_WORDS = {
     Deed.RUN: "Enter starts it; G goes on until something needs you",
     Deed.GO: "Enter goes there",
-    Deed.DECIDE: "the gate waits for your decision: Enter opens the findings",
+    Deed.DECIDE: "the gate waits for your decision: Enter shows it",
     Deed.SWITCH: "Enter asks for the name of the serving schema, then switches",
     Deed.ROLL_BACK: "Enter asks once more, then switches back",
     Deed.DRILL: "Enter asks once more, then rehearses in a schema of its own",

@@ -100,7 +100,9 @@ class Decide(ModalScreen[Decision | None]):
             return
         missing = self._missing()
         if missing is not None:
-            self.query_one("#effect", Static).update(content(line(Span(missing, Tone.BAD))))
+            field, words = missing
+            self.query_one("#effect", Static).update(content(line(Span(words, Tone.BAD))))
+            self.query_one(field, Input).focus()
             return
         self.dismiss(self._decision())
 
@@ -132,13 +134,14 @@ class Decide(ModalScreen[Decision | None]):
             table = column = "*"
         return Decision(self._finding.rule, self._choice, reason, table, column, argument)
 
-    def _missing(self) -> str | None:
+    def _missing(self) -> tuple[str, str] | None:
+        """The field that lacks something, and what."""
         if self._choice in ARGUED and self._argument == "":
-            return "it needs to be said which (the field below the choices)"
+            return "#argument", "it needs to be said which (the field below the choices)"
         if self._choice in ARGUED and (fault := engine.argument_fault(self._choice, self._argument)) is not None:
-            return fault
+            return "#argument", fault
         if not self.query_one("#reason", Input).value.strip():
-            return "a decision needs a reason: a few words"
+            return "#reason", "a decision needs a reason: a few words"
         return None
 
     def _tell(self) -> None:

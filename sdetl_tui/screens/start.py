@@ -14,7 +14,7 @@ import sdetl_engine as engine
 from sdetl_tui.blocks import Note, Span, Tone, line
 from sdetl_tui.modals.ask import Choose, error_lines
 from sdetl_tui.screens.base import PlaceScreen
-from sdetl_tui.text import contents
+from sdetl_tui.text import content, contents
 from sdetl_tui.views import versions
 from sdetl_tui.widgets.field import Field
 from sdetl_tui.wizard import Place
@@ -104,6 +104,8 @@ class StartScreen(PlaceScreen):
         (fields[place] if place < len(fields) else self.query_one("#primary", Button)).focus()
         if event.input.id == "field-target":
             self._ask_for_holder()
+        elif event.input.id == "field-source":
+            self._source_is_there()
 
     def problem(self, error: SdetlError) -> None:
         """The answers do not do."""
@@ -190,12 +192,20 @@ class StartScreen(PlaceScreen):
     def _focus_fields(self) -> None:
         form = self.wizard.form
         self._first_values = {field.id or "": field.value for field in self.query(Input)}
-        if not form.source or not Path(form.source).exists():
+        if not form.source or not self._source_is_there():
             self.query_one("#field-source", Input).focus()
         elif not form.target:
             self.query_one("#field-target", Input).focus()
         else:
             self.query_one("#primary", Button).focus()
+
+    def _source_is_there(self) -> bool:
+        """Whether the file that was named is there; when not, the form says so at once."""
+        named = self.wizard.form.source.strip()
+        is_there = not named or Path(named).expanduser().exists()
+        if not is_there:
+            self.query_one("#problem", Static).update(content(line(Span(f"there is no file {named}", Tone.BAD))))
+        return is_there
 
     def _has_resumable(self) -> bool:
         return any(s.is_resumable for s in self._states or ())

@@ -141,6 +141,10 @@ def test_what_a_decision_changed_says_that_it_runs_again() -> None:
     assert shorts == {Stage.BACKUP: "passed", Stage.PROFILE: "again", Stage.SCORE: "again", Stage.VALIDATE: ""}
 
 
+def test_looking_at_the_cutover_does_not_sound_like_the_switch() -> None:
+    assert next_line(Place.CUTOVER, Situation(standing(Stage.CUTOVER))).endswith("nothing switches yet")
+
+
 def test_the_switch_is_typed_once_only_agreement_is_missing() -> None:
     waiting = Situation(standing(Stage.CUTOVER, Status.REVIEW, REVIEW))
     action = primary(Place.CUTOVER, waiting)
