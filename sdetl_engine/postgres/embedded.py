@@ -15,6 +15,8 @@ other holds it stops the server.  A killed process loses its lock, so a count ca
 PostgreSQL refuses to run as root.  For root it runs as an unprivileged account that exists already, and since
 that account may reach neither the workspace nor the installed programs, home is then a link to a folder outside
 the workspace, with a copy of the programs in it.  Permissions of folders that are not sdetl's never change.
+Such a folder outlives a workspace that is deleted.  Its file ``workspace`` says whose it was; it is never deleted by
+itself, since a workspace that was moved, or whose disk is not mounted, looks just like one that is gone.
 
 The superuser is ``postgres``, the database ``servicedesk``.
 """
@@ -53,6 +55,8 @@ SOCKET_PATH_LIMIT = 107
 ROOT_STATE = Path("/var/lib/sdetl")
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]+")
+_OWNER = "workspace"
+"""The file in a home outside the workspace that says which link leads to it."""
 _START_SECONDS = 60.0
 _LOCK_SECONDS = 180.0
 _LOG_LIMIT = 10 * 1024 * 1024
@@ -368,9 +372,29 @@ def _prepare_home(workspace_postgres: Path, account: pwd.struct_passwd, root_sta
             next_step=f"run sdetl as {_user_name(owner)}, or name another --workspace",
             kind="embedded-owner",
         )
+    if home != path:
+        write_atomically(home / _OWNER, f"{path}\n", mode=0o600)
     # The server's account passes through root's home to its own folders and reads nothing else there.
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return home
+
+
+def abandoned_homes(root_state: Path = ROOT_STATE) -> tuple[tuple[Path, Path], ...]:
+    """Homes outside a workspace that nobody uses and that no workspace points to any more, and where it was.
+
+    Such a workspace may have been deleted, but also moved, or be on a disk that is not mounted now.
+    """
+    found = []
+    for home in sorted(root_state.glob("sdetl-postgres-*")):
+        with contextlib.suppress(OSError, TargetError):
+            path = Path((home / _OWNER).read_text(encoding="utf-8").rstrip("\n"))
+            users = _open_lock(home / "users.lock")
+            try:
+                if path.resolve() != home.resolve() and _take(users):
+                    found.append((home, path.parent))
+            finally:
+                os.close(users)
+    return tuple(found)
 
 
 def _home_elsewhere(path: Path, account: pwd.struct_passwd, root_state: Path) -> Path:

@@ -59,6 +59,11 @@ class TargetSession:
         return self.target.is_embedded
 
     @property
+    def embedded_home(self) -> Path | None:
+        """Where the data of the embedded server really are, while it is in use; None for a server of the site's own."""
+        return self._server.home if self._server is not None else None
+
+    @property
     def spoken(self) -> str:
         """The target without a password, as it can be said again."""
         return self.target.spoken

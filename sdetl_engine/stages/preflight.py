@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,9 @@ from sdetl_engine.grafana.dashboards import read_dashboards
 from sdetl_engine.late_look import look_for_late_writes
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.binaries import find_program
+from sdetl_engine.postgres.embedded import abandoned_homes
 from sdetl_engine.postgres.facts import TargetFacts, target_facts
+from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.records import FrozenSource, PreflightResult, RawTable
 from sdetl_engine.sqlite.freeze import SourceState, freeze, inspect
 from sdetl_engine.sqlite.open import open_readonly
@@ -182,20 +185,32 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
         listed = ", ".join(facts.dependents[:5])
         fix = "the cutover carries views and functions over; foreign keys stay with the old version"
         checks.append(Check("objects bound to the serving schema", Verdict.WARNING, listed, "none", fix))
-    checks.append(
-        Check(
-            "free disk of the server",
-            Verdict.UNKNOWN,
-            f"SQL cannot tell; the serving schema takes {humanize.naturalsize(facts.bytes, binary=True)} now",
-            "twice the source",
-            "look at the server's own monitoring",
-        )
-        if not session.is_embedded
-        else Check(
-            "free disk of the server", Verdict.PASSED, "the embedded server is on the workspace's disk, see there"
-        )
-    )
+    checks += _check_server_disk(session, facts)
     return facts
+
+
+def _check_server_disk(session: TargetSession, facts: TargetFacts) -> list[Check]:
+    """Room where the server keeps its data, as far as that can be told; and what deleted workspaces left there."""
+    name, home = "free disk of the server", session.embedded_home
+    if home is None:
+        said = f"SQL cannot tell; the serving schema takes {humanize.naturalsize(facts.bytes, binary=True)} now"
+        return [Check(name, Verdict.UNKNOWN, said, "twice the source", "look at the server's own monitoring")]
+    free = humanize.naturalsize(shutil.disk_usage(home).free, binary=True)
+    checks = [Check(name, Verdict.PASSED, f"{free} free for the embedded server's data in {home}")]
+    abandoned = abandoned_homes()
+    if abandoned:
+        folder, workspace = abandoned[0]
+        more = f" (and {len(abandoned) - 1} more in {folder.parent})" if len(abandoned) > 1 else ""
+        checks.append(
+            Check(
+                "data of deleted workspaces",
+                Verdict.WARNING,
+                f"{folder} holds the embedded server's data of workspace {workspace}, which is not there{more}",
+                "none",
+                f"if that workspace was deleted, not moved and not on a disk that is away: rm -r {shlex.quote(str(folder))}",
+            )
+        )
+    return checks
 
 
 def _check_live(connection: psycopg.Connection[Any], facts: TargetFacts) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ import pytest
 from sdetl_engine.errors import TargetError
 from sdetl_engine.postgres import embedded
 from sdetl_engine.postgres.binaries import WHEEL, bundled_folder
-from sdetl_engine.postgres.embedded import EmbeddedServer
+from sdetl_engine.postgres.embedded import EmbeddedServer, abandoned_homes
 
 VERSION = int(os.environ.get("SDETL_TEST_PG", "18"))
 PROJECT = Path(__file__).resolve().parents[2]
@@ -303,3 +304,20 @@ def test_for_root_programs_that_the_account_cannot_reach_are_copied(monkeypatch:
     finally:
         shutil.rmtree(closed)
         shutil.rmtree(folder)
+
+
+def test_data_that_no_workspace_points_to_any_more_are_told_and_those_in_use_are_not(tmp_path: Path) -> None:
+    links = []
+    for name in ("deleted", "kept", "used"):
+        home, workspace = tmp_path / f"sdetl-postgres-{name}", tmp_path / name
+        home.mkdir()
+        workspace.mkdir()
+        links.append(workspace / "postgres")
+        links[-1].symlink_to(home)
+        (home / "workspace").write_text(f"{links[-1]}\n")
+    (tmp_path / "sdetl-postgres-unknown").mkdir()
+    links[0].unlink()
+    links[2].unlink()
+    with (tmp_path / "sdetl-postgres-used" / "users.lock").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        assert abandoned_homes(tmp_path) == ((tmp_path / "sdetl-postgres-deleted", tmp_path / "deleted"),)
