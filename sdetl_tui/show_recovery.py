@@ -128,7 +128,7 @@ def rolled_back(done: RolledBack, found: LateWrites | None, *, as_json: bool) ->
     )
     if found is not None and found.rows:
         emit(
-            f"{engine.counted(found.rows, 'late row')} {engine.inflected(found.rows, 'stays', 'stay')} in {plain(found.version)}; they are in {plain(found.sql_file or '')}"
+            f"{engine.counted(found.rows, 'late row')} {engine.inflected(found.rows, 'stays', 'stay')} in {plain(found.version)}, exported to {plain(found.sql_file or '')}"
         )
 
 

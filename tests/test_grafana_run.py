@@ -174,8 +174,8 @@ def test_a_panel_that_failed_before_is_no_news(known: Grafana, tmp_path: Path) -
             Fault(200, "{}"),
             "its data sources cannot be listed: its list of data sources is no list",
         ),
-        ("/api/ds/query", Fault(500), "1 of 1 panels were not asked: it answers 500: it is broken"),
-        ("/api/ds/query", Fault(seconds=1), "1 of 1 panels were not asked: it did not answer within 0.4 s"),
+        ("/api/ds/query", Fault(500), "1 of 1 panel was not asked: it answers 500: it is broken"),
+        ("/api/ds/query", Fault(seconds=1), "1 of 1 panel was not asked: it did not answer within 0.4 s"),
     ],
 )
 def test_whatever_is_wrong_with_grafana_the_cutover_is_made_and_says_so(
@@ -265,7 +265,8 @@ def test_the_token_is_asked_for_on_a_terminal_and_never_shown(
     os.close(other_end)
     os.close(terminal)
     document = json.loads(told)
-    assert (document["exit_code"], document["grafana"]["problems"]) == (0, [])
+    kept = json.loads(Path(document["report"]).with_suffix(".json").read_text())
+    assert (document["exit_code"], kept["grafana"]["problems"]) == (0, [])
     assert b"Grafana token" in asked
     assert TOKEN.encode() not in told + said
     assert TOKEN not in files(tmp_path / "w")

@@ -170,7 +170,7 @@ def test_rollback_on_the_command_line_shows_exports_and_asks(twice: Desk) -> Non
     asked = sdetl(*words, workspace=twice.workspace.root)
     assert asked.returncode == 3
     assert "comments: 0 added, 0 changed, 1 deleted" in asked.stderr
-    assert "leave 1 late rows behind" in asked.stderr
+    assert "leave 1 late row behind" in asked.stderr
     assert twice.ask("SELECT count(*) FROM servicedesk.comments") == 532
     done = sdetl(*words, "--yes", "--json", workspace=twice.workspace.root)
     assert done.returncode == 0, done.stderr
