@@ -110,7 +110,7 @@ def test_a_second_run_and_a_rollback_that_was_told_nothing(
         assert "CUTOVER-SESSIONS" in ended.rules
         told = sdetl("versions", "--target", it.conninfo, workspace=tmp_path / "w").stdout
         assert f"{second} is live under its own name: the search_path of {grafana} leads to it, since " in told
-        assert f"made so by {operator()}; 1 sessions from before go on reading" in told
+        assert f"made so by {operator()}; 1 session from before goes on reading" in told
     assert ended.summary("validate")["panels"] == 2
     assert ended.summary("validate")["panels_failed"] == 0
     assert ended.summary("validate")["compared_with"] == first

@@ -141,8 +141,8 @@ async def test_a_halt_cannot_be_agreed_to(seat: Seat) -> None:
         assert "gate goes from halted to passed" in operator.words
         assert "agree: go on with it as it is" not in operator.words
         await operator.press("escape", "a")
-        assert "Agree to 1 reviews" in operator.words
-        assert "BREAKER-DATES" not in operator.words.partition("Agree to 1 reviews")[2].partition("Cancel")[0]
+        assert "Agree to 1 review" in operator.words
+        assert "BREAKER-DATES" not in operator.words.partition("Agree to 1 review")[2].partition("Cancel")[0]
         assert operator.replay.deployment.made == []
 
 
