@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import random
@@ -38,6 +39,7 @@ MOST_CHILDREN = 2
 
 _NUMERIC = frozenset({Affinity.INTEGER, Affinity.REAL, Affinity.NUMERIC})
 _TERMS_AT_ONCE = 50
+_NUMBERS_AT_ONCE = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -264,7 +266,7 @@ class _Drawing:
             return
         jobs = [functools.partial(_found, self._source, _first_key(place, "main", order)) for order in orders]
         with Processes(jobs, self._reporter) as running:
-            yield lambda: self._insert_from(place, _listed(running.results()))
+            yield lambda: self._insert_from(place, self._listed(running.results()))
 
     def _add_parents(self) -> None:
         """Add the parents of everything drawn, and theirs, until nothing is added: circles included."""
@@ -302,7 +304,7 @@ class _Drawing:
             (high,) = self._connection.execute(f"SELECT max({term}) FROM {place.source}").fetchone()
             if high - low + 1 == rows:
                 # Numbers without gaps need not be walked over.
-                return _listed(low + position for position in self._positions(place, rows, count))
+                return self._listed(low + position for position in self._positions(place, rows, count))
         order = place.key.of("t")
         return self._spread(f"SELECT {order} FROM {place.source} t NOT INDEXED ORDER BY {order}", rows, count, place)
 
@@ -313,18 +315,28 @@ class _Drawing:
         """
         if rows <= count:
             return query
-        positions = _listed(self._positions(place, rows, count))
+        positions = self._listed(self._positions(place, rows, count))
         numbered = f"SELECT *, row_number() OVER () - 1 AS position FROM ({query})"
         return (
             f"WITH numbered({place.keys}, position) AS ({numbered})"
             f" SELECT {place.keys} FROM numbered WHERE position IN ({positions})"
         )
 
-    def _positions(self, place: _Place, rows: int, count: int) -> list[int]:
+    def _listed(self, numbers: Iterable[int]) -> str:
+        """SELECT of those numbers, good until the next are listed; millions of them never stand in memory."""
+        self._connection.execute("DROP TABLE IF EXISTS temp.listed")
+        self._connection.execute("CREATE TABLE temp.listed(number INTEGER PRIMARY KEY)")
+        left = iter(numbers)
+        while some := list(itertools.islice(left, _NUMBERS_AT_ONCE)):
+            query = "INSERT OR IGNORE INTO temp.listed SELECT value FROM json_each(?)"
+            self._connection.execute(query, [json.dumps(some)])
+        return "SELECT number FROM temp.listed"
+
+    def _positions(self, place: _Place, rows: int, count: int) -> Iterator[int]:
         chance = random.Random(f"{self._seed}:{place.table.name}")  # noqa: S311 - a sample, not a secret
         wanted = min(count, rows)
         starts = ((n * rows // wanted, (n + 1) * rows // wanted) for n in range(wanted))
-        return [start + int(chance.random() * (end - start)) for start, end in starts]
+        return (start + int(chance.random() * (end - start)) for start, end in starts)
 
     @contextlib.contextmanager
     def _scratch(self, name: str, columns: str) -> Iterator[str]:
@@ -334,11 +346,6 @@ class _Drawing:
 
     def _count(self, table: str) -> int:
         return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    """SELECT of those numbers."""
-    return f"SELECT value FROM json_each('{json.dumps(list(numbers))}')"
 
 
 def _extreme_orders(place: _Place) -> list[str]:

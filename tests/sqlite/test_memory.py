@@ -1,4 +1,4 @@
-"""Long texts need little memory, however many of them there are: they are looked at a few at a time."""
+"""Long texts and large samples need little memory, however many there are: they are looked at a few at a time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sdetl_engine.sqlite.digest import file_digest
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.scan import scan_table
 from sdetl_engine.sqlite.schema import read_schema
+from sdetl_engine.sqlite.subset import sample_subset
 from sdetl_engine.values.types import Kind
 
 ROWS, LENGTH = 60, 500_000
@@ -59,3 +60,18 @@ def test_digesting_them(long_texts: Path, peak: Callable[[], int]) -> None:
         schema = read_schema(connection)
     assert file_digest(long_texts, schema, SilentReporter())["t"].rows == ROWS
     assert peak() < ENOUGH
+
+
+def test_drawing_a_large_sample(tmp_path: Path, peak: Callable[[], int]) -> None:
+    path = tmp_path / "many.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+        connection.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) INSERT INTO t SELECT i, i % 7 FROM n"
+        )
+        connection.commit()
+    with contextlib.closing(open_readonly(path)) as connection:
+        schema = read_schema(connection)
+    drawn = sample_subset(path, tmp_path / "sample.db", schema, (), 0.5, 1, SilentReporter())
+    assert 150_000 <= drawn.rows["t"] <= 150_010
+    assert peak() < 4_000_000
