@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Button, Log, Static
 
@@ -23,6 +22,7 @@ from sdetl_tui.views.states import state_of
 from sdetl_tui.widgets.draw import drawn
 from sdetl_tui.widgets.frame import Banner, KeyLine, Meter, NextBar, Rail, Shown, StatusBar
 from sdetl_tui.widgets.paged import PagedTable
+from sdetl_tui.widgets.spared import SparedScreen
 from sdetl_tui.wizard import STAGE_OF, Place, next_line, primary
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _SAID_SECONDS = 2.0
 """An answer stays at least so long, even when what it answers changes the picture."""
 
 
-class PlaceScreen(Screen[None]):
+class PlaceScreen(SparedScreen[None]):
     """One place.  Subclasses say what stands in the body (``blocks``), what a row shows (``detail``), and what Enter does
     beside the common deeds (``perform``)."""
 

@@ -39,7 +39,8 @@ async def declare_the_mark(operator: Seated) -> None:
 async def test_a_decision_without_a_reason_leads_to_the_field_for_it(seat: Seat) -> None:
     async with seat(Stage.BACKUP) as operator:
         await operator.press("g", "y")
-        await operator.press("enter", "enter", "enter", "enter", "enter")
+        for _ in range(5):
+            await operator.press("enter")
         assert "a decision needs a reason" in operator.words
         focused = operator.app.screen.focused
         assert focused is not None

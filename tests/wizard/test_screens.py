@@ -11,6 +11,7 @@ from textual.widgets import DataTable
 
 from sdetl_engine import Finding, Severity, Stage, Status
 from sdetl_tui.app import Form
+from sdetl_tui.themes import THEMES
 from sdetl_tui.wizard import STAGE_OF, Place
 from tests.wizard.conftest import Seat, Seated
 from tests.wizard.recorded import Replay
@@ -223,3 +224,18 @@ async def test_the_preflight_tells_of_the_terminal_at_its_present_size(seat: Sea
         table.move_cursor(row=names.index("terminal"))
         await operator.press("enter")
         assert "make the window larger" in operator.words
+
+
+async def test_a_place_that_one_comes_back_to_shows_what_changed_meanwhile(seat: Seat) -> None:
+    async with seat(Stage.SCORE) as operator:
+        await operator.press("comma")
+        left = operator.app.place_screen
+        assert left is not None
+        before = left.query_one("#banner").styles.background
+        await operator.press("comma")
+        assert operator.app.place_screen is not left
+        operator.app.theme = THEMES["light"]
+        await operator.press("full_stop")
+        assert operator.app.place_screen is left
+        assert left.query_one("#banner").styles.background != before
+        assert left.styles.background == operator.app.screen.styles.background
