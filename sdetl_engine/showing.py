@@ -18,7 +18,7 @@ from sdetl_engine.findings import Evidence, Finding
 from sdetl_engine.profiling.facts import KeyFacts, TypeVerdict
 from sdetl_engine.records import PreflightResult, ProfileResult
 from sdetl_engine.sqlite import iso
-from sdetl_engine.sqlite.addressing import key_text, row_key
+from sdetl_engine.sqlite.addressing import RowKey, key_text, row_key
 from sdetl_engine.sqlite.fits import fits_sql, register_functions, text_codec
 from sdetl_engine.sqlite.keys import is_orphan_sql
 from sdetl_engine.sqlite.open import open_readonly, quote
@@ -141,6 +141,8 @@ def _place(run: Deployment, finding: Finding) -> _Place | None:
     value = f"s.{quote(finding.column)}"
     if finding.rule in _ORPHANS:
         condition = _orphans(profile, schema, finding)
+    elif finding.rule in _OF_KEYS:
+        condition = _OF_KEYS[finding.rule](quote(finding.table), key, value)
     else:
         condition = _of_values(profile, finding, value, marks)
     if condition is None:
@@ -189,6 +191,26 @@ def _no_date(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
     return f"NOT ({known})"
 
 
+def _either(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
+    """What can be read day first and month first, and is another day then."""
+    if verdict.agreement:
+        return None
+    day, month = (iso.to_iso(value, day_first) for day_first in (True, False))
+    return f"typeof({value}) = 'text' AND NOT {iso.is_iso(value)} AND {day} <> {month}"
+
+
+def _without_key(table: str, key: RowKey, value: str) -> str | None:
+    return f"{value} IS NULL"
+
+
+def _repeated(table: str, key: RowKey, value: str) -> str | None:
+    """What has a key that a row before it has, told apart byte by byte as PostgreSQL will."""
+    if not key.is_rowid:
+        return None
+    firsts = f"SELECT min({key.of('f')}) FROM {table} AS f GROUP BY {value.replace('s.', 'f.', 1)} COLLATE BINARY"
+    return f"{value} IS NOT NULL AND {key.of('s')} NOT IN ({firsts})"
+
+
 def _rewritten(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
     written = iso.to_iso(value, verdict.day_first, verdict.agreement)
     is_text = "TRUE" if verdict.agreement else f"typeof({value}) = 'text'"
@@ -207,10 +229,16 @@ def _residue(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
 
 
 _ORPHANS = frozenset({"FK-ORPHANS", "RELATION-ORPHANS"})
+_OF_KEYS: Mapping[str, Callable[[str, RowKey, str], str | None]] = {
+    "KEY-DUPLICATE": _repeated,
+    "KEY-NULL": _without_key,
+}
 _OF_VALUES: Mapping[str, Callable[[TypeVerdict, Kind, str], str | None]] = {
     "BREAKER-COLUMNS": _misfit,
     "BREAKER-DATES": _no_date,
     "DATE-CORRUPT": _no_date,
+    "DATE-ORDER": _either,
+    "DATE-ORDER-UNDECIDED": _either,
     "DATE-TO-ISO": _rewritten,
     "TEXT-UNLOADABLE": _residue,
     "TYPE-MISMATCH": _misfit,

@@ -140,3 +140,32 @@ def test_a_search_for_rows_stops_when_asked(troubled: Runner) -> None:
     reporter.stop()
     with pytest.raises(Cancelled):
         finding_rows(troubled.deployment, finding, reporter=reporter)
+
+
+# Keys that SQLite lets be NULL, or equal but for their case; dates whose order nothing settles, and one of which something does.
+_ORDERED = """
+CREATE TABLE visits (code TEXT COLLATE NOCASE PRIMARY KEY, settled TIMESTAMP);
+CREATE TABLE calls (id INTEGER PRIMARY KEY, open TIMESTAMP);
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+INSERT INTO visits SELECT CASE WHEN i % 10 THEN 'v' || i END, printf('%02d/%02d/2024', 1 + i % 28, 1 + i % 12)
+  FROM n;
+INSERT INTO calls SELECT rowid, printf('%02d/%02d/2024', 1 + rowid % 12, 1 + rowid % 11) FROM visits;
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "column"), [("KEY-NULL", "code"), ("DATE-ORDER", "settled"), ("DATE-ORDER-UNDECIDED", "open")]
+)
+def test_rows_of_keys_and_of_orders_are_counted_alike(tmp_path: Path, rule: str, column: str) -> None:
+    runner = profiled(make_sqlite(tmp_path / "visits.db", _ORDERED), tmp_path / "w")
+    (finding,) = [f for f in runner.findings if (f.rule, f.column) == (rule, column)]
+    shown = list(all_rows(runner.deployment, finding, limit=211))
+    assert len(shown) == len({e.key for e in shown}) == finding.count > 250
+
+
+def test_rows_that_repeat_a_key_are_those_after_the_first(troubled: Runner) -> None:
+    severity = next(iter(troubled.findings)).severity
+    repeated = Finding("KEY-DUPLICATE", severity, "", "", table="things", column="parent")
+    shown = list(all_rows(troubled.deployment, repeated, limit=1000))
+    assert len(shown) == 5000 - len({1, 2, 3, 77})
+    assert {"rowid 1", "rowid 2", "rowid 3", "rowid 10"}.isdisjoint(e.key for e in shown)
