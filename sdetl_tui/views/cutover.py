@@ -77,7 +77,7 @@ def _beside(look: Look, contrast: VersionContrast) -> tuple[Block, ...]:
     facts: list[tuple[str, Line]] = [
         ("serving schema", said(contrast.serving_schema, Tone.STRONG)),
         ("candidate", line(_version(candidate))),
-        ("compared with", line(_version(live)) if live is not None else _unmanaged(contrast)),
+        ("compared with", line(_version(live)) if live is not None else _unmanaged(look, contrast)),
         ("readers", line(", ".join(contrast.readers) or "no role but the owner has rights")),
         ("dashboards", _dashboards(look)),
         ("by", line(look.run.who)),
@@ -98,10 +98,11 @@ def _beside(look: Look, contrast: VersionContrast) -> tuple[Block, ...]:
     )
 
 
-def _unmanaged(contrast: VersionContrast) -> Line:
+def _unmanaged(look: Look, contrast: VersionContrast) -> Line:
     if contrast.serving_exists:
         return line("a schema that sdetl did not make: it is kept as a version of its own")
-    return line("nothing: there is no such schema yet")
+    is_done = look.record(Stage.CUTOVER).status is Status.PASSED
+    return line("nothing: none was live before" if is_done else "nothing: there is no such schema yet")
 
 
 def _dashboards(look: Look) -> Line:
