@@ -9,7 +9,6 @@ from .browse import (
     contrast,
     type_cost,
 )
-from .by_hand import WaitsForHand
 from .checklist import LINES, PURPOSE, Stage, Status
 from .checks import Check, Verdict
 from .decisions import argument_fault, effective, takes_effect_in
@@ -33,9 +32,7 @@ from .errors import (
 from .events import Event, RecordingReporter, Reporter, SilentReporter, Snapshot
 from .findings import Choice, Decision, Evidence, Finding, Gate, Severity, decide, gate_of
 from .grafana.twins import TwinVerdict
-from .grafana_watch import grafana_token_of
-from .late import LateTable, LateWrites
-from .manifest import FoundBackup, find_backup
+from .keeping.manifest import FoundBackup, find_backup
 from .observe.health import Health, measure
 from .observe.rate import RateMeter
 from .outcome import Outcome, OutcomeKind, StageRecord
@@ -94,6 +91,9 @@ from .stages.prune import Prunable, PruneItem, carry_out_prune, plan_prune
 from .stages.restore import drop_restored, make_restored_live, restore_beside
 from .stages.rollback import RolledBack, choose_version, rollback
 from .stages.verify_backup import verify_backup
+from .steps.grafana_watch import grafana_token_of
+from .switching.by_hand import WaitsForHand
+from .switching.late import LateTable, LateWrites
 from .values.encodings import visible
 from .version import sdetl_version
 from .wording import counted, inflected

@@ -17,7 +17,6 @@ from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.deployment import Deployment, is_busy
 from sdetl_engine.errors import EnvironmentFailed, SdetlError
 from sdetl_engine.files import write_atomically
-from sdetl_engine.guards import difference_to_backup
 from sdetl_engine.journal import Journal
 from sdetl_engine.outcome import Outcome, StageRecord
 from sdetl_engine.postgres import registry
@@ -38,6 +37,7 @@ from sdetl_engine.stages.profile import profile
 from sdetl_engine.stages.report import report
 from sdetl_engine.stages.score import score
 from sdetl_engine.stages.validate import validate
+from sdetl_engine.steps.guards import difference_to_backup
 from sdetl_engine.version import sdetl_version
 from sdetl_engine.workspace import RunFolder, Workspace
 

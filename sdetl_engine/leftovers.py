@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sdetl_engine.errors import SdetlError
 from sdetl_engine.journal import Journal
-from sdetl_engine.needed import runs_in_need
+from sdetl_engine.keeping.needed import runs_in_need
 from sdetl_engine.postgres.registry import Version
 from sdetl_engine.workspace import Workspace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sdetl_engine.engine import start_run
 from sdetl_engine.errors import BackupError
 from sdetl_engine.events import Reporter
-from sdetl_engine.manifest import FoundBackup, check_file
+from sdetl_engine.keeping.manifest import FoundBackup, check_file
 from sdetl_engine.runner import Runner
 from sdetl_engine.settings import Settings
 from sdetl_engine.workspace import Workspace

@@ -75,6 +75,14 @@ def test_values_import_nothing_but_the_standard_library() -> None:
         assert outside <= {"sdetl_engine"}, path
 
 
+@pytest.mark.parametrize("room", ["steps", "switching", "keeping"])
+def test_what_stages_share_knows_no_stage(room: str) -> None:
+    above = {"stages", "engine", "runner", "report", *({"steps"} if room != "steps" else ())}
+    for path in (ROOT / "sdetl_engine" / room).rglob("*.py"):
+        ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("sdetl_engine.")}
+        assert not ours & above, f"{path.name} imports {sorted(ours & above)}"
+
+
 def test_no_stage_imports_another_stage() -> None:
     for path in (ROOT / "sdetl_engine" / "stages").rglob("*.py"):
         assert not [n for n in imports_of(path) if n.startswith("sdetl_engine.stages")], path

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sdetl_engine.events import Reporter
-from sdetl_engine.manifest import FoundBackup
+from sdetl_engine.keeping.manifest import FoundBackup
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.restored import RestoredVersion, RestoreResult
 from sdetl_engine.runner import Runner

@@ -10,18 +10,18 @@ from typing import Any
 
 import psycopg
 
-from sdetl_engine.backups import expired_backups, remove_backups
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import BackupError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of, write_atomically
-from sdetl_engine.guards import refuse_changed_source
+from sdetl_engine.keeping.backups import expired_backups, remove_backups
 from sdetl_engine.postgres.content import TableContent, schema_content
 from sdetl_engine.postgres.dump import dump_schema
 from sdetl_engine.postgres.place import place_of
 from sdetl_engine.records import BackupResult, DumpRecord, FrozenSource, PreflightResult, TableCopy
 from sdetl_engine.sqlite.digest import TableDigest, file_digest
+from sdetl_engine.steps.guards import refuse_changed_source
 from sdetl_engine.values.schema import Schema
 from sdetl_engine.wording import counted
 

@@ -6,18 +6,18 @@ import dataclasses
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
-from sdetl_engine.comparing import compare_sides
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
-from sdetl_engine.loading import load_version, with_rows
 from sdetl_engine.observe.health import HealthCheck
-from sdetl_engine.planning import target_plan
 from sdetl_engine.postgres import build, quarantine, registry
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.records import CleanedResult, LoadedResult, PreflightResult, ProfileResult
 from sdetl_engine.sqlite.cleaned import sweep_partials
 from sdetl_engine.sqlite.subset import sample_subset
+from sdetl_engine.steps.comparing import compare_sides
+from sdetl_engine.steps.loading import load_version, with_rows
+from sdetl_engine.steps.planning import target_plan
 
 
 def canary(run: Deployment, reporter: Reporter) -> LoadedResult:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
-from sdetl_engine.cleaning import cleaning_rules
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import ValidationFailed
 from sdetl_engine.events import Reporter
@@ -14,6 +13,7 @@ from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.observe.health import HealthCheck
 from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult
 from sdetl_engine.sqlite import cleaned
+from sdetl_engine.steps.cleaning import cleaning_rules
 from sdetl_engine.wording import counted, inflected
 
 

@@ -14,20 +14,12 @@ from typing import Any
 
 import psycopg
 
-from sdetl_engine.by_hand import HandWork
 from sdetl_engine.checklist import Stage
 from sdetl_engine.checks import Check, Verdict
-from sdetl_engine.cutover_findings import cutover_findings
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Finding, decide, gate_of
-from sdetl_engine.grafana_findings import after_check, after_findings
-from sdetl_engine.grafana_watch import GrafanaWatch
-from sdetl_engine.guards import refuse_changed_source
-from sdetl_engine.led_readers import roles_led_now, roles_to_lead
-from sdetl_engine.planning import dashboards_of
-from sdetl_engine.postchecks import failed, post_checks
 from sdetl_engine.postgres import carry, registry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.locks import assert_held
@@ -35,6 +27,14 @@ from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.switch import Switched, SwitchOrder, switch
 from sdetl_engine.records import CutoverResult, GrafanaSeen, LoadedResult, PreflightResult, ValidateResult
+from sdetl_engine.steps.cutover_findings import cutover_findings
+from sdetl_engine.steps.grafana_findings import after_check, after_findings
+from sdetl_engine.steps.grafana_watch import GrafanaWatch
+from sdetl_engine.steps.guards import refuse_changed_source
+from sdetl_engine.steps.planning import dashboards_of
+from sdetl_engine.switching.by_hand import HandWork
+from sdetl_engine.switching.led_readers import roles_led_now, roles_to_lead
+from sdetl_engine.switching.postchecks import failed, post_checks
 
 
 def cutover(run: Deployment, reporter: Reporter) -> CutoverResult:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.decisions import effective
-from sdetl_engine.diffing import Basis, basis_of, diff_version
 from sdetl_engine.errors import UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
@@ -25,6 +24,7 @@ from sdetl_engine.sqlite.differences import new_differences
 from sdetl_engine.sqlite.freeze import changed, fingerprint, freeze
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.schema import read_schema
+from sdetl_engine.steps.diffing import Basis, basis_of, diff_version
 from sdetl_engine.workspace import RunFolder
 
 

@@ -30,7 +30,7 @@ from sdetl_engine.drilling.tools import Tools
 from sdetl_engine.errors import Cancelled, SdetlError
 from sdetl_engine.events import Reporter, SilentReporter
 from sdetl_engine.files import append_line
-from sdetl_engine.manifest import find_backup
+from sdetl_engine.keeping.manifest import find_backup
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.content import TableContent, differences, schema_content
 from sdetl_engine.postgres.footprint import Footprint, changes, footprint

@@ -16,10 +16,6 @@ from sdetl_engine.decisions import effective
 from sdetl_engine.errors import ResourceError, SdetlError, TargetError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
-from sdetl_engine.late import LateTable, LateWrites
-from sdetl_engine.late_export import LateExport
-from sdetl_engine.late_look import BY_TRANSACTION, look_for_late_writes
-from sdetl_engine.planning import plan_of
 from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.load import load_table, open_source
@@ -30,6 +26,10 @@ from sdetl_engine.postgres.written import ChangeKind, Sides, changes, count_chan
 from sdetl_engine.records import CleanedResult
 from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings, load_settings
+from sdetl_engine.steps.planning import plan_of
+from sdetl_engine.switching.late import LateTable, LateWrites
+from sdetl_engine.switching.late_export import LateExport
+from sdetl_engine.switching.late_look import BY_TRANSACTION, look_for_late_writes
 from sdetl_engine.wording import counted, inflected
 from sdetl_engine.workspace import Workspace
 

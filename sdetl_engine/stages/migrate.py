@@ -13,13 +13,13 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import TargetError
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
-from sdetl_engine.guards import refuse_changed_source
-from sdetl_engine.loading import load_version, refuse_empty
 from sdetl_engine.observe.health import HealthCheck
-from sdetl_engine.planning import target_plan
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.records import BackupResult, CleanedResult, LoadedResult, ScoreResult
+from sdetl_engine.steps.guards import refuse_changed_source
+from sdetl_engine.steps.loading import load_version, refuse_empty
+from sdetl_engine.steps.planning import target_plan
 from sdetl_engine.wording import counted, inflected
 
 

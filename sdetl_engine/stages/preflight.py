@@ -19,7 +19,6 @@ from sdetl_engine.errors import BackupError, ResourceError, SdetlError, SourceEr
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import read_dashboards
-from sdetl_engine.late_look import look_for_late_writes
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.binaries import find_program
 from sdetl_engine.postgres.embedded import abandoned_homes
@@ -30,6 +29,7 @@ from sdetl_engine.sqlite.freeze import SourceState, freeze, inspect
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.schema import read_schema
 from sdetl_engine.sqlite.sound import check_sound, foreign_key_violations
+from sdetl_engine.switching.late_look import look_for_late_writes
 from sdetl_engine.values.schema import Schema
 from sdetl_engine.wording import counted
 

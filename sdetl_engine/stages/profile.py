@@ -9,10 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sdetl_engine.agreeing import Agreements, as_agreed
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.drifting import find_drift
 from sdetl_engine.errors import UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Finding
@@ -25,6 +23,8 @@ from sdetl_engine.sqlite.keys import check_key, check_relation, relation_overlap
 from sdetl_engine.sqlite.open import open_readonly
 from sdetl_engine.sqlite.sample import sample_table
 from sdetl_engine.sqlite.scan import scan_table
+from sdetl_engine.steps.agreeing import Agreements, as_agreed
+from sdetl_engine.steps.drifting import find_drift
 from sdetl_engine.values.agreement import NOTHING_AGREED, Agreement
 from sdetl_engine.values.missing import markers_for, matches
 from sdetl_engine.values.schema import Relation, Schema, Table

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 
 from sdetl_engine import leftovers
-from sdetl_engine.backups import complete_backups, judge_backups, remove_backups
 from sdetl_engine.errors import TargetError
+from sdetl_engine.keeping.backups import complete_backups, judge_backups, remove_backups
+from sdetl_engine.keeping.needed import runs_in_need
 from sdetl_engine.leftovers import Leftover
-from sdetl_engine.needed import runs_in_need
 from sdetl_engine.postgres import build, quarantine, registry
 from sdetl_engine.postgres.carry import dependents
 from sdetl_engine.postgres.connect import statement_error

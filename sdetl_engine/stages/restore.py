@@ -16,9 +16,7 @@ import psycopg
 from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.errors import BackupError, SdetlError, TargetError, UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
-from sdetl_engine.going_back import switch_by_hand
-from sdetl_engine.led_readers import roles_to_lead
-from sdetl_engine.manifest import DumpEntry, FoundBackup, Manifest, check_file
+from sdetl_engine.keeping.manifest import DumpEntry, FoundBackup, Manifest, check_file
 from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.content import TableContent, differences, schema_content
@@ -31,6 +29,8 @@ from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.switch import SwitchOrder, switch
 from sdetl_engine.restored import RestoredVersion, RestoreResult
 from sdetl_engine.settings import Settings
+from sdetl_engine.switching.going_back import switch_by_hand
+from sdetl_engine.switching.led_readers import roles_to_lead
 from sdetl_engine.wording import counted
 from sdetl_engine.workspace import Workspace
 

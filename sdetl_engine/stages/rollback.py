@@ -11,8 +11,6 @@ from sdetl_engine.checks import Check
 from sdetl_engine.errors import TargetError, UsageError
 from sdetl_engine.events import Reporter
 from sdetl_engine.files import append_line
-from sdetl_engine.going_back import go_back, made_by_hand
-from sdetl_engine.late import LateWrites
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.content import table_names
 from sdetl_engine.postgres.locks import operator, run_lock
@@ -21,6 +19,8 @@ from sdetl_engine.postgres.serving import count_rows
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.written import marks
 from sdetl_engine.settings import Settings
+from sdetl_engine.switching.going_back import go_back, made_by_hand
+from sdetl_engine.switching.late import LateWrites
 from sdetl_engine.wording import counted, inflected
 
 

@@ -12,24 +12,24 @@ from psycopg import sql
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.checks import Check, Verdict
-from sdetl_engine.comparing import compare_sides
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.diffing import Sampling, basis_of, diff_version
 from sdetl_engine.errors import ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard
-from sdetl_engine.grafana_findings import before_findings
-from sdetl_engine.grafana_watch import GrafanaWatch
-from sdetl_engine.led_readers import roles_to_lead
-from sdetl_engine.paneling import panel_findings, panel_record
-from sdetl_engine.planning import dashboards_of, target_plan
 from sdetl_engine.postgres import build
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.postgres.serving import fingerprints
 from sdetl_engine.postgres.twinrun import run_twins
 from sdetl_engine.records import CleanedResult, LoadedResult, PanelRecord, PreflightResult, TableDiff, ValidateResult
 from sdetl_engine.sqlite.differences import new_differences
+from sdetl_engine.steps.comparing import compare_sides
+from sdetl_engine.steps.diffing import Sampling, basis_of, diff_version
+from sdetl_engine.steps.grafana_findings import before_findings
+from sdetl_engine.steps.grafana_watch import GrafanaWatch
+from sdetl_engine.steps.paneling import panel_findings, panel_record
+from sdetl_engine.steps.planning import dashboards_of, target_plan
+from sdetl_engine.switching.led_readers import roles_to_lead
 from sdetl_engine.wording import counted
 
 _NOT_TRIED = (

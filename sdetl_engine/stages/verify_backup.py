@@ -16,7 +16,7 @@ import psycopg
 from sdetl_engine.checks import Check, Verdict
 from sdetl_engine.errors import BackupError, SourceError
 from sdetl_engine.events import Reporter
-from sdetl_engine.manifest import DumpEntry, FoundBackup, Manifest, check_file
+from sdetl_engine.keeping.manifest import DumpEntry, FoundBackup, Manifest, check_file
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.content import differences
 from sdetl_engine.postgres.rebuild import content_in_scratch, restored_in_scratch

@@ -12,11 +12,11 @@ from psycopg import sql
 from sdetl_engine.events import SilentReporter
 from sdetl_engine.grafana.dashboards import Dashboard, Panel, Query
 from sdetl_engine.grafana.twins import TwinVerdict
-from sdetl_engine.paneling import panel_findings, panel_record
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.twinrun import TwinRun, run_twins
 from sdetl_engine.records import PanelRecord
 from sdetl_engine.settings import DashboardSettings
+from sdetl_engine.steps.paneling import panel_findings, panel_record
 
 LIVE, CANDIDATE = "desk", "desk_v2"
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 
-from sdetl_engine.late import LateTable, LateWrites
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.place import place_of_live
 from sdetl_engine.postgres.written import Mark, marks, touched
+from sdetl_engine.switching.late import LateTable, LateWrites
 
 BY_TRANSACTION = "by the transactions that wrote the rows; the cleaned copy of the run that loaded it is not here"
 

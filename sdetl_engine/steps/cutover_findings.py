@@ -8,12 +8,12 @@ from typing import Any
 import psycopg
 
 from sdetl_engine.findings import Choice, Finding, Severity
-from sdetl_engine.late_look import look_for_late_writes
 from sdetl_engine.postgres import carry
 from sdetl_engine.postgres.build import schema_exists
 from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.search_paths import logins_that_read
 from sdetl_engine.postgres.waiting import old_sessions
+from sdetl_engine.switching.late_look import look_for_late_writes
 from sdetl_engine.wording import counted, inflected
 
 _MOST_NAMED = 5

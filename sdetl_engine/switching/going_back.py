@@ -10,18 +10,18 @@ from typing import Any
 
 import psycopg
 
-from sdetl_engine.by_hand import HandWork
 from sdetl_engine.checks import Check
 from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
-from sdetl_engine.led_readers import roles_led_now, roles_to_lead
-from sdetl_engine.postchecks import failed, post_checks
 from sdetl_engine.postgres import registry
 from sdetl_engine.postgres.build import read_columns
 from sdetl_engine.postgres.locks import operator
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.switch import Guard, Switched, SwitchOrder, switch
 from sdetl_engine.settings import Settings
+from sdetl_engine.switching.by_hand import HandWork
+from sdetl_engine.switching.led_readers import roles_led_now, roles_to_lead
+from sdetl_engine.switching.postchecks import failed, post_checks
 
 
 def go_back(

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sdetl_engine.errors import BackupError
-from sdetl_engine.manifest import read_manifest
-from sdetl_engine.needed import runs_in_need
+from sdetl_engine.keeping.manifest import read_manifest
+from sdetl_engine.keeping.needed import runs_in_need
 from sdetl_engine.workspace import Workspace
 
 

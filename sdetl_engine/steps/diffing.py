@@ -16,10 +16,8 @@ from typing import Any
 import psycopg
 
 from sdetl_engine.checklist import Stage
-from sdetl_engine.cleaning import cleaning_rules
 from sdetl_engine.errors import EnvironmentFailed
 from sdetl_engine.events import Reporter
-from sdetl_engine.planning import plan_of
 from sdetl_engine.postgres import build
 from sdetl_engine.postgres.compare import ComparedRows, compare_rows, key_column
 from sdetl_engine.postgres.encoding import Unshapeable
@@ -32,6 +30,8 @@ from sdetl_engine.sqlite.differences import Difference, DifferenceKind, Differen
 from sdetl_engine.sqlite.equation import Equation, Fault, Span, open_equation
 from sdetl_engine.sqlite.open import quote
 from sdetl_engine.sqlite.rewriting import ColumnRules, TableRewriting, plan_rewriting
+from sdetl_engine.steps.cleaning import cleaning_rules
+from sdetl_engine.steps.planning import plan_of
 from sdetl_engine.values.encodings import lenient
 from sdetl_engine.values.schema import Schema, Table
 from sdetl_engine.workspace import RunFolder

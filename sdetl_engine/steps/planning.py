@@ -10,13 +10,13 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard, read_dashboards, with_distinct_titles
 from sdetl_engine.grafana.suggest import IndexSuggestion, suggest_indexes
-from sdetl_engine.grafana_watch import dashboards_from
-from sdetl_engine.loading import with_rows
 from sdetl_engine.postgres.ddl import plan_version
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult, ScoreResult
 from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings
+from sdetl_engine.steps.grafana_watch import dashboards_from
+from sdetl_engine.steps.loading import with_rows
 from sdetl_engine.values.types import DATE_KINDS, TargetType
 from sdetl_engine.wording import counted
 
