@@ -42,8 +42,11 @@ class Gated:
     def locking(self, schema: str) -> sql.Composed:
         """The statement that locks it against readers, where the schema is seen by that name."""
         name = sql.Identifier(schema, self.name)
-        if self.kind in "rp":
+        if self.kind == "p":
             return sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name)
+        if self.kind == "r":
+            # What inherits from it has a gate of its own, and two of them must not want the same lock.
+            return sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(name)
         # LOCK does not know materialized views, and of a view it locks the tables, too.  The owner that it has changes nothing.
         kind = sql.SQL("VIEW" if self.kind == "v" else "MATERIALIZED VIEW")
         return sql.SQL("ALTER {} {} OWNER TO {}").format(kind, name, sql.Identifier(self.owner))

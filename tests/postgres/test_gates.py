@@ -12,7 +12,7 @@ import pytest
 
 from sdetl_engine.errors import TargetError
 from tests.interrupting import end_backend
-from tests.postgres.versions import Desk, desk
+from tests.postgres.versions import TABLES, Desk, desk
 
 
 @pytest.fixture
@@ -84,6 +84,16 @@ def test_readers_that_never_rest_keep_no_switch_out_and_see_no_half(it: Desk, tw
     assert not wrong
     assert all(reads)
     assert it.live() == two[1]
+
+
+def test_tables_that_inherit_from_each_other_are_no_obstacle(it: Desk) -> None:
+    tables = (
+        TABLES
+        + "CREATE TABLE {0}.archived () INHERITS ({0}.tickets); CREATE TABLE {0}.older () INHERITS ({0}.archived);"
+    )
+    it.switch_to(it.candidate(10, tables))
+    assert it.switch_to(it.candidate(20, tables)).attempts == 1
+    assert it.ask("SELECT count(*) FROM servicedesk.tickets") == [(20,)]
 
 
 def test_the_time_for_which_readers_were_kept_out_is_told(it: Desk) -> None:
