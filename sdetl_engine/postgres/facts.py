@@ -117,14 +117,26 @@ def target_facts(
     )
 
 
-_SERVER = """
+# Who may not see what other roles do gets no type of their sessions; background processes have no user.
+SESSIONS_LEFT = """
+    SELECT least(
+        current_setting('max_connections')::int
+            - CASE WHEN r.rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int END
+            - (SELECT count(*)::int FROM pg_stat_activity
+               WHERE usename IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'),
+        CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper
+             THEN r.rolconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE usename = r.rolname) END,
+        CASE WHEN d.datconnlimit >= 0 AND NOT r.rolsuper
+             THEN d.datconnlimit - (SELECT count(*)::int FROM pg_stat_activity WHERE datname = d.datname) END)
+    FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()
+"""
+"""How many sessions the role may still open here, by the limits of server, role and database."""
+
+_SERVER = f"""
     SELECT current_database(), current_user, current_setting('server_encoding'), pg_is_in_recovery(),
            CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
                 THEN (SELECT system_identifier::text FROM pg_control_system()) END,
-           current_setting('max_connections')::int
-           - CASE WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN 0
-                  ELSE current_setting('superuser_reserved_connections')::int END
-           - (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend')
+           ({SESSIONS_LEFT})
 """
 
 _SIZES = """

@@ -22,6 +22,7 @@ from psycopg import sql
 
 from sdetl_engine.errors import SdetlError
 from sdetl_engine.postgres.commit import flush
+from sdetl_engine.postgres.facts import SESSIONS_LEFT
 
 MOST_SESSIONS = 32
 _SHARE_OF_FREE = 4
@@ -186,7 +187,5 @@ class Gates:
 
 
 def _free_sessions(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute(
-        "SELECT current_setting('max_connections')::int - count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-    ).fetchone()
-    return int(row[0]) if row is not None else 0
+    row = connection.execute(SESSIONS_LEFT).fetchone()
+    return max(0, int(row[0])) if row is not None else 0

@@ -137,6 +137,21 @@ def test_where_the_server_has_no_session_left_the_switch_locks_by_itself(it: Des
     assert it.ask("SELECT count(*) FROM servicedesk.titles") == [(20,)]
 
 
+def test_a_role_that_may_open_one_session_only_switches_all_the_same(it: Desk, two: tuple[str, str]) -> None:
+    role = it.role("etl", "LOGIN CONNECTION LIMIT 1")
+    with it.connect() as connection:
+        name = connection.info.dbname
+    # What belongs to the operator becomes the role's: schemas, registry, tables.
+    owned = it.ask(
+        "SELECT oid::regclass::text, relkind FROM pg_class WHERE relkind IN ('r', 'v') AND relnamespace >= 16384"
+    )
+    it.run(f'GRANT CREATE ON DATABASE "{name}" TO {role}')
+    it.run(*(f"ALTER {'VIEW' if kind == 'v' else 'TABLE'} {table} OWNER TO {role}" for table, kind in owned))
+    it.run(*(f"ALTER SCHEMA {schema} OWNER TO {role}" for schema in ("servicedesk", "sdetl", two[1])))
+    assert it.switch_to(two[1], connect=lambda: it.log_in(role)).attempts == 1
+    assert it.ask("SELECT count(*) FROM servicedesk.titles") == [(20,)]
+
+
 def test_when_the_session_that_renames_is_ended_readers_are_let_through_at_once(it: Desk, two: tuple[str, str]) -> None:
     def end_it() -> None:
         end_who_holds(it, "locktype = 'advisory' AND mode = 'ExclusiveLock'")
