@@ -2,9 +2,10 @@
 
     python -m tests.bench.switches [--switches 1000] [--readers 6] [--target CONNINFO]
 
-Readers never rest: they join all tables in one statement, in any order, plainly and prepared, read a view and a materialized view of
-another schema as a role with column grants, aggregate for longer, and hold transactions open.  Every row of a version
-bears its number, so that a read which mixes two versions shows.  Without a target a server of the wheel is started.
+Readers never rest: they join all tables in one statement, in any order, plainly and prepared, read a view and a
+materialized view of another schema as a role with column grants, aggregate for longer, and hold transactions open.  Every
+row of a version bears its number, so that a read which mixes two versions shows.  Without a target a server of the wheel
+is started.  How long reads take before the first switch is told beside: a machine that is busy makes readers wait, too.
 """
 
 from __future__ import annotations
