@@ -96,7 +96,7 @@ from .switching.by_hand import WaitsForHand
 from .switching.late import LateTable, LateWrites
 from .values.encodings import visible
 from .version import sdetl_version
-from .wording import counted, inflected
+from .wording import counted, inflected, points
 from .workspace import RunFolder, Workspace
 
 __all__ = [
@@ -237,6 +237,7 @@ __all__ = [
     "measure",
     "open_session",
     "plan_prune",
+    "points",
     "printed_document",
     "read_differences",
     "restore_beside",

@@ -112,7 +112,7 @@ def versions(found: Sequence[Any], served: Sequence[Served], *, as_json: bool) -
             version.status.upper() if version.status == "live" else version.status,
             _moment(version.live_since),
             f"{version.rows:,}" if version.rows is not None else "",
-            f"{version.score:.1f}" if version.score is not None else "",
+            engine.points(version.score) if version.score is not None else "",
             version.source_md5 or "",
             literal(version.created_by),
             literal("; ".join([*notes, *([version.note] if version.note else [])])),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdetl_engine import counted, inflected
+from sdetl_engine import counted, inflected, points
 
 ROOT = Path(__file__).parent.parent
 SENTENCES = sorted(p for room in ("sdetl_engine", "sdetl_tui") for p in (ROOT / room).rglob("*.py"))
@@ -34,3 +34,14 @@ def test_one_and_many() -> None:
         "1,200 queries",
     )
     assert (inflected(1, "is", "are"), inflected(2, "is", "are")) == ("is", "are")
+
+
+@pytest.mark.parametrize(
+    ("score", "said"), [(99.98, "99.9"), (79.96, "79.9"), (80, "80.0"), (100, "100.0"), (0, "0.0"), (32.3, "32.3")]
+)
+def test_a_score_is_never_rounded_up(score: float, said: str) -> None:
+    assert points(score) == said
+
+
+def test_no_score_loses_a_tenth_that_it_has() -> None:
+    assert [points(tenths / 10) for tenths in range(1001)] == [f"{tenths / 10:.1f}" for tenths in range(1001)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sdetl_engine.findings import Finding
 from sdetl_engine.quality.score import Receipt, Score
 from sdetl_engine.rules import RULES
+from sdetl_engine.wording import points
 
 _MOST_CAUSES = 3
 
@@ -25,7 +26,7 @@ def _finding(code: str, after: Score, limit: float) -> Finding:
     rule = RULES[code]
     worst = after.receipts[0] if after.receipts else None
     causes = "; ".join(f"{r.sentence} (-{r.points:.1f})" for r in after.receipts[:_MOST_CAUSES])
-    found = f"the quality score after cleaning is {after.total:.1f}, under the limit of {limit:g}"
+    found = f"the quality score after cleaning is {points(after.total)}, under the limit of {limit:g}"
     return Finding(
         code,
         rule.severity,

@@ -15,7 +15,7 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.outcome import StageRecord
 from sdetl_engine.records import BackupResult, CutoverResult, LoadedResult, PreflightResult, ScoreResult, ValidateResult
 from sdetl_engine.report.document import with_results
-from sdetl_engine.wording import counted
+from sdetl_engine.wording import counted, points
 
 
 def checklist(
@@ -76,7 +76,7 @@ def _score(run: Deployment, record: StageRecord) -> tuple[Status, str]:
     score = run.results.load(Stage.SCORE, ScoreResult)
     return (
         record.status,
-        f"{score.after:.1f} after cleaning ({score.before:.1f} before), threshold {run.settings.gates.min_score:g}",
+        f"{points(score.after)} after cleaning ({points(score.before)} before), threshold {run.settings.gates.min_score:g}",
     )
 
 

@@ -11,6 +11,7 @@ import humanize
 import jinja2
 
 from sdetl_engine.values.encodings import visible
+from sdetl_engine.wording import points
 
 _LONGEST = 2000
 
@@ -38,7 +39,7 @@ def render_html(document: Mapping[str, Any], checklist: Sequence[Mapping[str, An
         "number": lambda value: f"{value:,}",
         "bytes": lambda value: humanize.naturalsize(value, binary=True),
         "share": lambda value: "" if value is None else f"{value:.2%}",
-        "score": lambda value: "not assessed" if value is None else f"{value:.1f}",
+        "score": lambda value: "not assessed" if value is None else points(value),
     }
     return environment.get_template("report.html.j2").render(
         run=document,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sdetl_engine as engine
 from sdetl_engine import CutoverResult, Stage, Status, ValidateResult
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.figures import Rows, count, points, said
+from sdetl_tui.views.figures import Rows, count, said
 from sdetl_tui.views.grafana import grafana_facts, grafana_panels
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _dashboards(look: Look) -> Line:
 
 
 def _version(version: Version) -> str:
-    score = f", score {points(version.score)}" if version.score is not None else ""
+    score = f", score {engine.points(version.score)}" if version.score is not None else ""
     return f"{version.version}, {engine.counted(version.rows or 0, 'row')}{score}, by {version.created_by}"
 
 

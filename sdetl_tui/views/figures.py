@@ -64,11 +64,6 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def points(score: float) -> str:
-    """A score with one decimal, rounded down: 79.96 is not 80.0."""
-    return f"{int(score * 10) / 10:.1f}"
-
-
 def said(text: str, tone: Tone = Tone.PLAIN) -> Line:
     """A line of one tone."""
     return (Span(text, tone),)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import ScoreResult, Stage
 from sdetl_tui.blocks import Column, Facts, Gauge, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.figures import Rows, count, points, said
+from sdetl_tui.views.figures import Rows, count, said
 
 if TYPE_CHECKING:
     from sdetl_engine import ScoreReceipt
@@ -72,17 +73,17 @@ def _gauge(label: str, score: float, least: float, *, gates: bool) -> Gauge:
     enough = score >= least
     verdict = ("enough" if enough else "TOO LOW") if gates else "for comparison"
     tone = (Tone.GOOD if enough else Tone.BAD) if gates else Tone.DIM
-    return Gauge(label, score / 100, least / 100, f"{points(score)} of 100", verdict, tone)
+    return Gauge(label, score / 100, least / 100, f"{engine.points(score)} of 100", verdict, tone)
 
 
 def _verdict(after: float, least: float) -> Line:
     if after >= least:
-        return line(Span(f"The gate passes: {points(after)} is not under {least:g}.", Tone.GOOD))
+        return line(Span(f"The gate passes: {engine.points(after)} is not under {least:g}.", Tone.GOOD))
     return line(Span(f"The gate is {least - after:.1f} points away: open the first receipt.", Tone.BAD))
 
 
 def _points(value: float | None) -> str:
-    return "nothing to assess" if value is None else points(value)
+    return "nothing to assess" if value is None else engine.points(value)
 
 
 def _where(receipt: ScoreReceipt) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import sdetl_engine as engine
 from sdetl_engine import CutoverResult, ScoreResult, Stage, Status
 from sdetl_tui.blocks import Column, Facts, Note, Row, Table, Tone, line
-from sdetl_tui.views.figures import Rows, duration, points, said
+from sdetl_tui.views.figures import Rows, duration, said
 
 if TYPE_CHECKING:
     from sdetl_engine import CheckedLine
@@ -66,7 +67,7 @@ def _tell(look: Look) -> tuple[Line, ...]:
     if cutover is None or look.record(Stage.CUTOVER).status is not Status.PASSED:
         return (line("Nothing has changed for readers: the version that was live is still live."),)
     score = look.result(Stage.SCORE, ScoreResult)
-    quality = f" Quality score {points(score.after)}." if score is not None else ""
+    quality = f" Quality score {engine.points(score.after)}." if score is not None else ""
     back = f" Way back: {cutover.rollback_command}" if cutover.rollback_command else ""
     return (
         line(

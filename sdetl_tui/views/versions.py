@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sdetl_engine as engine
 from sdetl_tui.blocks import Column, Facts, Note, Row, Span, Table, Tone, line
-from sdetl_tui.views.figures import Rows, count, points, said
+from sdetl_tui.views.figures import Rows, count, said
 
 if TYPE_CHECKING:
     from sdetl_engine import LateWrites, RolledBack, RunState, Version
@@ -113,7 +113,7 @@ def _row(version: Version) -> Row:
         line(Span(version.status, _TONE.get(version.status, Tone.DIM))),
         line(version.version),
         line(count(version.rows)),
-        line(points(version.score) if version.score is not None else ""),
+        line(engine.points(version.score) if version.score is not None else ""),
         line(f"{version.live_since:%Y-%m-%d %H:%M}" if version.live_since else ""),
         line((version.source_md5 or "")[:12]),
         line(version.created_by),

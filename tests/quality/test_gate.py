@@ -23,6 +23,11 @@ def test_a_score_at_its_limit_passes_and_one_under_it_halts(total: float, rules:
     assert all(f.severity is Severity.HALT and Choice.ACCEPT not in f.choices for f in found)
 
 
+def test_a_score_that_is_just_under_its_limit_is_not_said_to_be_at_it() -> None:
+    (found,) = gate(scored(79.96), halt_score=50, min_score=80)
+    assert found.message.startswith("the quality score after cleaning is 79.9, under the limit of 80")
+
+
 def test_either_limit_can_be_lowered_alone() -> None:
     assert gate(scored(60), halt_score=50, min_score=60) == ()
     assert [f.rule for f in gate(scored(40), halt_score=50, min_score=0)] == ["SCORE-HALT"]
