@@ -248,7 +248,7 @@ class HealthSettings(_Group):
     min_free_bytes: Annotated[int, Field(ge=0)] = GIGABYTE
     """Halt with less free disk than this."""
     start_free_bytes: Annotated[int, Field(ge=0)] = 2 * GIGABYTE
-    """Refuse to start with less free than this, or than twice the source."""
+    """Refuse to start with less free than this, than twice the source, or than ``min_free_bytes``."""
     warn_memory: Share = 0.80
     """Warn when a greater share of the memory is in use."""
     max_memory: Share = 0.90

@@ -53,7 +53,7 @@ def preflight(run: Deployment, reporter: Reporter) -> PreflightResult:
     if run.settings.dashboards.directory is not None:
         checks.append(_check_dashboards(Path(run.settings.dashboards.directory)))
     _refuse(checks, reporter, UsageError, "dashboards")
-    facts = _check_target(run, checks) if run.session is not None else None
+    facts = _check_target(run, state, checks) if run.session is not None else None
     _refuse(checks, reporter, TargetError, "target")
     frozen = _freeze(run, reporter)
     try:
@@ -110,16 +110,27 @@ def _check_source(state: SourceState) -> list[Check]:
 
 
 def _check_disk(run: Deployment, state: SourceState) -> Check:
-    """Frozen copy, cleaned copy, ledger and sample: at least twice the source, never less than the setting."""
-    free = shutil.disk_usage(run.folder.path).free
-    needed = max(2 * state.bytes, run.settings.health.start_free_bytes)
+    """Room for the frozen copy, the cleaned copy, the ledger and the sample."""
+    fix = "free some space, or name another disk with --workspace"
+    return _room("free disk", run.folder.path, str(run.workspace.root), _needed_bytes(run, state.bytes), fix)
+
+
+def _needed_bytes(run: Deployment, source_bytes: int) -> int:
+    """What must be free at the start: twice the source, never less than the settings ask for then or later."""
+    health = run.settings.health
+    return max(2 * source_bytes, health.start_free_bytes, health.min_free_bytes)
+
+
+def _room(name: str, folder: Path, what: str, needed: int, fix: str) -> Check:
+    """Whether the disk of ``folder`` has ``needed`` bytes free for ``what``."""
+    free = shutil.disk_usage(folder).free
     good = free >= needed
     return Check(
-        "free disk",
+        name,
         Verdict.PASSED if good else Verdict.FAILED,
-        f"{humanize.naturalsize(free, binary=True)} free for {run.workspace.root}",
-        f"{humanize.naturalsize(needed, binary=True)}",
-        "" if good else "free some space, or name another disk with --workspace",
+        f"{humanize.naturalsize(free, binary=True)} free for {what}",
+        humanize.naturalsize(needed, binary=True),
+        "" if good else fix,
     )
 
 
@@ -156,7 +167,7 @@ def _check_dashboards(folder: Path) -> Check:
     )
 
 
-def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
+def _check_target(run: Deployment, state: SourceState, checks: list[Check]) -> TargetFacts:
     """Reach the target, take its lock, and look at what the run will need there."""
     session = run.target()
     with session.connect() as connection:
@@ -185,18 +196,18 @@ def _check_target(run: Deployment, checks: list[Check]) -> TargetFacts:
         listed = ", ".join(facts.dependents[:5])
         fix = "the cutover carries views and functions over; foreign keys stay with the old version"
         checks.append(Check("objects bound to the serving schema", Verdict.WARNING, listed, "none", fix))
-    checks += _check_server_disk(session, facts)
+    checks += _check_server_disk(session, facts, _needed_bytes(run, state.bytes))
     return facts
 
 
-def _check_server_disk(session: TargetSession, facts: TargetFacts) -> list[Check]:
+def _check_server_disk(session: TargetSession, facts: TargetFacts, needed: int) -> list[Check]:
     """Room where the server keeps its data, as far as that can be told; and what deleted workspaces left there."""
     name, home = "free disk of the server", session.embedded_home
     if home is None:
         said = f"SQL cannot tell; the serving schema takes {humanize.naturalsize(facts.bytes, binary=True)} now"
         return [Check(name, Verdict.UNKNOWN, said, "twice the source", "look at the server's own monitoring")]
-    free = humanize.naturalsize(shutil.disk_usage(home).free, binary=True)
-    checks = [Check(name, Verdict.PASSED, f"{free} free for the embedded server's data in {home}")]
+    fix = f"free some space on the disk of {home}"
+    checks = [_room(name, home, f"the embedded server's data in {home}", needed, fix)]
     abandoned = abandoned_homes()
     if abandoned:
         folder, workspace = abandoned[0]
