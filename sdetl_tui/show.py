@@ -93,6 +93,9 @@ def outcome(console: Console, ended: Outcome, document: Mapping[str, Any]) -> No
             console.print(literal(f"to go back: {back}"), soft_wrap=True)
     elif ended.kind is OutcomeKind.VALIDATED:
         console.print("done; nothing was switched.", soft_wrap=True)
+    if "cutover_command" in document:
+        ready = f"{document['target']['version_schema']} is a validated candidate; to make it live: "
+        console.print(literal(ready + document["cutover_command"]), soft_wrap=True)
     if "report" in document:
         console.print(literal(f"report: {document['report']}"), soft_wrap=True)
     console.print(literal(f"run: {document['run_id']}"), soft_wrap=True)

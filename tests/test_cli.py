@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -76,6 +77,25 @@ def test_run_versions_and_rollback(sqlite_file: MakeSource, database: str, tmp_p
     assert json.loads(back.stdout)["live_version"] == document["target"]["version_schema"]
     listed = json.loads(sdetl("versions", "--target", database, "--json", workspace=space).stdout)
     assert sorted(v["status"] for v in listed["versions"]) == ["live", "retired"]
+    assert rows_of(database, "tickets") == 400
+
+
+def test_what_was_only_validated_is_made_live_by_the_command_that_is_printed(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    words = ("run", str(sqlite_file(TICKETS)), "--target", database, "--until")
+    scored = sdetl(*words, "score", workspace=tmp_path / "w")
+    assert "to make it live" not in scored.stderr
+    validated = sdetl(*words, "validate", "--yes", workspace=tmp_path / "w")
+    assert validated.returncode == 0, validated.stderr
+    (told,) = [line for line in validated.stderr.splitlines() if "to make it live: " in line]
+    candidate, _, command = told.partition(" is a validated candidate; to make it live: ")
+    assert rows_of(database, "tickets", candidate) == 400
+    assert shlex.split(command)[0] == "sdetl"
+    switched = sdetl(*shlex.split(command)[1:], workspace=tmp_path / "elsewhere")
+    assert switched.returncode == 0, switched.stderr
+    assert f"{candidate} is live" in switched.stderr
+    assert "to make it live" not in switched.stderr
     assert rows_of(database, "tickets") == 400
 
 

@@ -6,6 +6,7 @@ A key that does not apply is absent, not invented.  No cell values, no credentia
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,6 +46,8 @@ def run_document(run: Deployment, records: Sequence[StageRecord], outcome: Outco
     document["findings"] = [finding_as_json(f) for r in records for f in r.findings]
     for key, value in _parts(run, done):
         document[key] = value
+    if outcome is not None and _is_candidate_ready(run, records):
+        document["cutover_command"] = _cutover_command(run)
     if outcome is not None and outcome.error is not None:
         document["error"] = outcome.error.as_json()
     if run.folder.report_html.exists():
@@ -129,6 +132,18 @@ def _parts(run: Deployment, done: set[Stage]) -> list[tuple[str, Any]]:
     if Stage.CUTOVER in done:
         parts.append(("cutover", _cutover(run.results.load(Stage.CUTOVER, CutoverResult))))
     return parts
+
+
+def _is_candidate_ready(run: Deployment, records: Sequence[StageRecord]) -> bool:
+    """True when nothing but somebody's word keeps a validated version from going live."""
+    status = {r.stage: r.status for r in records}
+    untried = status.get(Stage.CUTOVER) in (None, Status.PENDING, Status.REVIEW)
+    return status.get(Stage.VALIDATE) is Status.PASSED and untried and run.settings.cutover.strategy != "manual"
+
+
+def _cutover_command(run: Deployment) -> str:
+    """The exact command that makes the candidate live."""
+    return shlex.join(["sdetl", "run", "--resume", run.run_id, "--workspace", str(run.workspace.root), "--yes"])
 
 
 def _score(score: ScoreResult) -> dict[str, Any]:
