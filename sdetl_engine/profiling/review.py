@@ -217,7 +217,7 @@ def _of_iso(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
 
 def _of_moments(subject: Subject, dates: DateFacts) -> Iterator[Finding]:
     if dates.future:
-        said = f"{counted(dates.future, 'date')} of {subject.name} lie in the future, the latest {dates.latest}"
+        said = f"{counted(dates.future, 'date')} of {subject.name} {inflected(dates.future, 'lies', 'lie')} in the future, the latest {dates.latest}"
         advice = "they are loaded as they are; correct them in the source if they are typing errors"
         yield subject.finding("DATE-FUTURE", dates.future, said, advice)
     for place, end in (("earliest", dates.earliest), ("latest", dates.latest)):
