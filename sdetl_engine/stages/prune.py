@@ -22,6 +22,7 @@ from sdetl_engine.postgres import build, quarantine, registry
 from sdetl_engine.postgres.carry import dependents
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.locks import run_lock
+from sdetl_engine.postgres.place import place_of_live
 from sdetl_engine.postgres.registry import Version, VersionStatus
 from sdetl_engine.postgres.search_paths import roles_led_to
 from sdetl_engine.postgres.session import TargetSession
@@ -82,7 +83,7 @@ def plan_prune(
             everywhere = registry.all_versions(connection) if registry.exists(connection) else []
             versions = [version for version in everywhere if version.serving_schema == settings.serving_schema]
             for version, status_why, stays in _judged(connection, workspace, versions, settings, keep):
-                item = PruneItem("version", version.version, _size(connection, version.version), stays or status_why)
+                item = PruneItem("version", version.version, _size(connection, version), stays or status_why)
                 (staying if stays else going).append(item)
     for judged in judge_backups(
         workspace,
@@ -206,7 +207,10 @@ def _why_foreign(connection: psycopg.Connection[Any], version: Version) -> str |
     return f"{bound[0].kind} {bound[0].name} depends on it" if bound else None
 
 
-def _size(connection: psycopg.Connection[Any], schema: str) -> int:
+def _size(connection: psycopg.Connection[Any], version: Version) -> int:
+    schema: str | None = version.version
+    if version.status == VersionStatus.LIVE:
+        schema = place_of_live(connection, version.serving_schema, version.version)
     row = connection.execute(
         "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'm')",

@@ -115,6 +115,16 @@ def test_as_many_stay_as_were_asked_for(database: str, space: Workspace, keep: i
     assert set(prune(space, database, keep=keep).versions) == going
 
 
+def test_what_is_live_has_the_size_of_the_schema_that_readers_see(database: str, space: Workspace) -> None:
+    have_versions(database, "r1", "r2", live="v9", previous="r2")
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE servicedesk.t AS SELECT 1 AS id")
+    settings = load_settings()
+    with open_session(space, database, settings) as session:
+        staying = {item.name: item.bytes for item in plan_prune(space, session, settings).staying}
+    assert staying["v9"] == 8192
+
+
 def test_young_versions_stay_when_days_are_set(database: str, space: Workspace) -> None:
     have_versions(database, "r1", "r2", "r3", live="v5", previous="r3")
     assert prune(space, database, "prune.version_days=30").versions == ()
