@@ -320,7 +320,8 @@ class SdetlApp(App[int]):
             finished = sum(r.status in (Status.PASSED, Status.SKIPPED) for r in now.records)
             self.go(home(now))
             if self.place_screen is not None:
-                self.call_after_refresh(self._say, f"taken up: {finished} stages are finished and stand")
+                stand = engine.inflected(finished, "is finished and stands", "are finished and stand")
+                self.call_after_refresh(self._say, f"taken up: {engine.counted(finished, 'stage')} {stand}")
 
         self.bridge.start_job("taking up the run", lambda: self.bridge.open_run(run_id), done)
 

@@ -527,6 +527,23 @@ def test_a_run_that_ended_early_is_resumed_after_its_last_finished_stage(
     assert rows_of(database, "comments") == 533
 
 
+def test_a_run_that_died_behind_its_last_stage_is_closed_as_live(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    begun = migrate(sqlite_file(TICKETS), database, tmp_path / "w")
+    journal = begun.runner.deployment.folder.journal
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert "run_ended" in lines[-1]
+    journal.write_text("".join(lines[:-1]), encoding="utf-8")
+    (state,) = run_states(Workspace(tmp_path / "w"))
+    assert (state.outcome, state.is_resumable, state.goes_on_at) == ("interrupted", True, None)
+    live = schemas_of(database)
+    ended = finish(resume_run(Workspace(tmp_path / "w"), state.run_id, target=database))
+    assert (ended.outcome.kind, ended.outcome.exit_code) == (OutcomeKind.LIVE, ExitCode.DONE)
+    assert schemas_of(database) == live
+    assert [s.outcome for s in run_states(Workspace(tmp_path / "w"))] == ["live"]
+
+
 def test_a_run_is_not_resumed_when_its_world_has_changed(
     sqlite_file: MakeSource, database: str, tmp_path: Path
 ) -> None:

@@ -135,10 +135,10 @@ def runs(states: Sequence[RunState]) -> Table:
 
 
 def _stopped(state: RunState) -> str:
-    """The stage that did not finish; between two stages, the one that comes next."""
-    if state.stopped_at is not None or not state.is_resumable or state.goes_on_at is None:
+    """The stage that did not finish; between two stages, the one that comes next; behind the last, that it is over."""
+    if state.stopped_at is not None or not state.is_resumable:
         return state.stopped_at or ""
-    return f"before {state.goes_on_at}"
+    return f"before {state.goes_on_at}" if state.goes_on_at else f"after {engine.Stage.REPORT}"
 
 
 def _run(state: RunState) -> Row:

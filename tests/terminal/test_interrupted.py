@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from sdetl_engine import RunState, Stage, Workspace, run_states
 from tests.migrating import rows_of
 from tests.terminal.operator import Operator, at_terminal, is_restored
-from tests.terminal.test_wizard import cut_over, go_on_to_cutover
+from tests.terminal.test_wizard import cut_over, go_on_to_cutover, until_begun
 
 KILL, TERM, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGHUP
 _EXIT = {KILL: -9, TERM: 143, HUP: 129}
@@ -70,32 +69,33 @@ def interrupted_at(operator: Operator, stage: Stage, how: signal.Signals, space:
         operator.press("g")
         operator.sees("Go on until something needs you")
         operator.press("y")
-    while _begun(space, stage) < times:
-        operator.read(0.005)
+    until_begun(operator, stage, space, times)
     operator.signal(how)
 
 
 def taken_up(operator: Operator, state: RunState) -> None:
     """The start screen says what it found, and offers it before anything else."""
-    operator.sees(f"Enter takes up {state.run_id}", f"{state.goes_on_at}")
+    where = f" at {state.goes_on_at}" if state.goes_on_at else ""
+    operator.sees(f"Enter takes up {state.run_id}", f"{state.outcome}{where}")
     operator.press("enter")
-    operator.sees(f"Take it up at {state.goes_on_at}")
+    operator.sees(f"Take it up{where}")
     operator.press("enter")
-    operator.sees("taken up:", "stages are finished and stand")
+    operator.sees("taken up:", "finished and stand")
 
 
 def to_the_end(operator: Operator, state: RunState) -> None:
     """From where it stopped to the summary."""
-    if state.goes_on_at is Stage.CUTOVER:
-        switch(operator)
-    elif state.goes_on_at is not Stage.REPORT:
+    if state.goes_on_at not in (Stage.CUTOVER, Stage.REPORT, None):
         go_on_to_cutover(operator)
         cut_over(operator)
         return
-    operator.sees("Write the report")
-    operator.press("enter")
-    operator.sees("Go on to summary")
-    operator.press("enter")
+    if state.goes_on_at is Stage.CUTOVER:
+        switch(operator)
+    if state.goes_on_at is not None:
+        operator.sees("Write the report")
+        operator.press("enter")
+        operator.sees("Go on to summary")
+        operator.press("enter")
     operator.sees("Leave sdetl")
 
 
@@ -114,13 +114,3 @@ def type_the_name(operator: Operator) -> None:
     operator.press("servicedesk")
     operator.sees("armed: Enter goes to the button")
     operator.press("enter", "enter")
-
-
-def _begun(space: Path, stage: Stage) -> int:
-    """How often the journal says that a stage was begun."""
-    found = 0
-    for journal in space.glob("runs/*/journal.jsonl"):
-        for text in journal.read_text(encoding="utf-8").split("\n")[:-1]:
-            fact = json.loads(text)
-            found += fact["event"] == "stage_started" and fact["stage"] == stage
-    return found

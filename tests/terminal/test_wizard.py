@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sdetl_engine import Workspace, run_states
+from sdetl_engine import Stage, Workspace, run_states
 from tests.migrating import TICKETS, rows_of
 from tests.terminal.operator import Operator, at_terminal, is_restored
 
@@ -108,18 +109,34 @@ def test_a_signal_between_stages_ends_at_once(
         assert is_restored(operator.sent)
 
 
-def begun(operator: Operator, stage: str) -> None:
-    """Begin, and go on until that stage is at work."""
+def begun(operator: Operator, stage: Stage, space: Path) -> None:
+    """Begin, and go on until that stage is at work: the journal says so sooner than the screen does."""
     operator.sees("Begin a new run")
     operator.press("enter")
     operator.sees("Start pre-flight")
     operator.press("g")
     operator.sees("Go on until something needs you")
     operator.press("y")
-    operator.sees(f"{stage} working")
+    until_begun(operator, stage, space)
 
 
-def taken_up_to_the_end(source: Path, database: str, space: Path, stage: str) -> None:
+def until_begun(operator: Operator, stage: Stage, space: Path, times: int = 1) -> None:
+    """Read the screen until the journal says that a stage was begun, for the second time with ``times=2``."""
+    ends = time.monotonic() + 120
+    while _times_begun(space, stage) < times:
+        assert time.monotonic() < ends, f"{stage} was not begun\n{operator.shown()}"
+        operator.read(0.005)
+
+
+def _times_begun(space: Path, stage: Stage) -> int:
+    journals = list(space.glob("runs/*/journal.jsonl"))
+    # A line that is just being written is not one yet.
+    lines = [line for journal in journals for line in journal.read_text(encoding="utf-8").split("\n")[:-1]]
+    facts = [json.loads(line) for line in lines]
+    return sum(fact["event"] == "stage_started" and fact["stage"] == stage for fact in facts)
+
+
+def taken_up_to_the_end(source: Path, database: str, space: Path, stage: Stage) -> None:
     """Start again: the run is offered, taken up, and goes through to the cutover."""
     (state,) = run_states(Workspace(space))
     assert state.is_resumable
@@ -128,7 +145,7 @@ def taken_up_to_the_end(source: Path, database: str, space: Path, stage: str) ->
         operator.press("enter")
         operator.sees(f"Take it up at {stage}")
         operator.press("enter")
-        operator.sees("taken up:", "stages are finished and stand")
+        operator.sees("taken up:", "finished and stand")
         go_on_to_cutover(operator)
         cut_over(operator)
         operator.press("enter")
@@ -141,7 +158,7 @@ def taken_up_to_the_end(source: Path, database: str, space: Path, stage: str) ->
 def test_sigterm_at_work_stops_at_a_safe_point(long_source: Path, database: str, tmp_path: Path) -> None:
     space = tmp_path / "w"
     with at_terminal(str(long_source), "--target", database, workspace=space) as operator:
-        begun(operator, "profile")
+        begun(operator, Stage.PROFILE, space)
         operator.signal(signal.SIGTERM)
         assert operator.ends() == 143
         assert is_restored(operator.sent)
@@ -153,7 +170,7 @@ def test_sigterm_at_work_stops_at_a_safe_point(long_source: Path, database: str,
 def test_a_closed_terminal_stops_at_a_safe_point(long_source: Path, database: str, tmp_path: Path) -> None:
     space = tmp_path / "w"
     with at_terminal(str(long_source), "--target", database, workspace=space) as operator:
-        begun(operator, "clean")
+        begun(operator, Stage.CLEAN, space)
         operator.hang_up()
         assert operator.process.wait(60) == 129
     assert journal_of(space)[-1]["exit_code"] == 129
@@ -161,13 +178,13 @@ def test_a_closed_terminal_stops_at_a_safe_point(long_source: Path, database: st
     assert state.is_resumable
 
 
-@pytest.mark.parametrize("stage", ["profile", "migrate"])
+@pytest.mark.parametrize("stage", [Stage.PROFILE, Stage.MIGRATE])
 def test_a_killed_run_is_offered_again_and_completes(
-    long_source: Path, database: str, tmp_path: Path, stage: str
+    long_source: Path, database: str, tmp_path: Path, stage: Stage
 ) -> None:
     space = tmp_path / "w"
     with at_terminal(str(long_source), "--target", database, workspace=space) as operator:
-        begun(operator, stage)
+        begun(operator, stage, space)
         operator.signal(signal.SIGKILL)
         assert operator.ends() == -signal.SIGKILL
     assert [s.outcome for s in run_states(Workspace(space))] == ["interrupted"]

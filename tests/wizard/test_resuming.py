@@ -33,7 +33,7 @@ async def test_a_run_that_can_be_taken_up_comes_first(seat: Seat, recorded: Reco
         await operator.press("enter")
         assert face.asked.resumed == STOPPED.run_id
         assert place_of(operator) is Place.BACKUP
-        assert "taken up: 1 stages are finished and stand" in operator.words
+        assert "taken up: 1 stage is finished and stands" in operator.words
         assert operator.replay.started == []
         await operator.press("enter")
         assert operator.replay.started == [Stage.BACKUP]
@@ -56,6 +56,16 @@ async def test_between_two_stages_it_says_what_comes_next(seat: Seat, recorded: 
         assert "Take it up at canary" in operator.shown
         await operator.press("enter")
         assert place_of(operator) is Place.CANARY
+
+
+async def test_a_run_that_lacks_only_its_end_goes_to_the_summary(seat: Seat, recorded: Recorded) -> None:
+    over = dataclasses.replace(DONE, outcome="interrupted", is_resumable=True)
+    async with seat(Stage.REPORT, begun=False, face=Face(recorded, [over])) as operator:
+        assert "after report" in operator.words
+        await operator.press("enter")
+        assert "Take it up" in operator.shown
+        await operator.press("enter")
+        assert place_of(operator) is Place.SUMMARY
 
 
 async def test_a_finished_run_is_shown_and_not_taken_up(seat: Seat, recorded: Recorded) -> None:
