@@ -553,6 +553,17 @@ _LATER = (
         example="sdetl run without --dashboards",
     ),
     Rule(
+        "ROWS-NOT-SAMPLED",
+        "validate",
+        _I,
+        "no sample of a table was compared row by row",
+        "It is large, partitioned and without an integer key, by which a sample could be taken.  Its rows, types and "
+        "aggregates were compared, and its load was proved.",
+        'Set validate.diff = "full", or run sdetl diff, to compare every row.',
+        threshold="validate.diff_rows",
+        example="table events, by month, has 2,000,000 rows and a text for a key",
+    ),
+    Rule(
         "PANEL-SLOW",
         "validate",
         _W,

@@ -20,6 +20,7 @@ from sdetl_engine import (
     ExitCode,
     SilentReporter,
     Stage,
+    ValidateResult,
     Workspace,
     diff,
     export_differences,
@@ -411,3 +412,56 @@ def test_a_file_of_another_encoding_is_named_as_another_file(database: str, tmp_
         "is written in UTF-16le, and what the version was loaded from was in UTF-8: it is another file" in said.stderr
     )
     assert "damaged" not in said.stderr
+
+
+def test_tables_without_an_integer_key_are_sampled_as_they_lie(database: str, tmp_path: Path) -> None:
+    """By rowid, by a text and by two columns; a few rows of each, dates that the ledger changes among them."""
+    source = make_sqlite(tmp_path / "desk.db", DESK)
+    ended = migrate(source, database, tmp_path / "w", settings=("validate.diff_rows=200",), until=Stage.VALIDATE)
+    assert ended.status["validate"] == "passed"
+    assert "ROWS-NOT-SAMPLED" not in ended.rules
+    diff = ended.runner.deployment.results.load(Stage.VALIDATE, ValidateResult).diff
+    assert {t.table: t.whole for t in diff} == dict.fromkeys(("tickets", "parts", "codes", "log"), False)
+    # The first and the last rows at least; the other two runs may lie upon them.
+    assert all(100 <= t.rows_expected <= 200 for t in diff)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "compared", "differ"),
+    [
+        ("log", "UPDATE {0} SET amount = amount WHERE amount = '0.5'", 303, 0),
+        ("codes", "UPDATE {0} SET code = code WHERE code = 'K-1'", 300, 0),
+        ("parts", "UPDATE {0} SET name = upper(name) WHERE place = 1", 300, 1),
+        ("log", "DELETE FROM {0} WHERE amount = '0.5'", 303, 2),
+    ],
+)
+def test_where_rows_lie_otherwise_than_loaded_all_of_them_tell(
+    database: str, tmp_path: Path, table: str, change: str, compared: int, differ: int
+) -> None:
+    source = make_sqlite(tmp_path / "desk.db", DESK)
+    space = tmp_path / "w"
+    sampled = ("validate.diff_rows=200",)
+    ended = migrate(source, database, space, settings=sampled, until=Stage.MIGRATE, skip_canary=True)
+    with psycopg.connect(database) as connection:
+        connection.execute(change.format(f"{ended.document['target']['version_schema']}.{table}"))
+    after = finish(resume_run(Workspace(space), ended.document["run_id"]), Stage.VALIDATE)
+    (found,) = (
+        t for t in after.runner.deployment.results.load(Stage.VALIDATE, ValidateResult).diff if t.table == table
+    )
+    assert (found.whole, found.rows_expected, found.total) == (True, compared, differ)
+    assert (after.outcome.exit_code is ExitCode.VALIDATION) == bool(differ)
+
+
+def test_a_partitioned_table_is_sampled_by_its_key_or_named(database: str, tmp_path: Path) -> None:
+    source = make_sqlite(tmp_path / "desk.db", DESK)
+    plan = (
+        "validate.diff_rows=200",
+        'load.partition.tickets="created by month"',
+        'load.partition.log="at by month"',
+    )
+    ended = migrate(source, database, tmp_path / "w", settings=plan, until=Stage.VALIDATE, skip_canary=True)
+    assert ended.status["validate"] == "passed", ended.document["error"]
+    (finding,) = (f for f in ended.document["findings"] if f["rule"] == "ROWS-NOT-SAMPLED")
+    assert (finding["table"], finding["severity"], finding["count"]) == ("log", "info", 303)
+    assert "it is partitioned and has no integer key" in finding["message"]
+    assert 3 * 100 <= ended.summary("validate")["rows_compared"] <= 3 * 200

@@ -56,6 +56,10 @@ MORE_TICKETS = """
 WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
 INSERT INTO tickets SELECT i, 'Ticket ' || i, '2025-01-01 10:00:00', '2025-12-01 17:00:00', printf('%05d', i), 1 FROM n;
 """
+COMINGS = """
+CREATE TABLE comings (at TIMESTAMP, who TEXT);
+INSERT INTO comings VALUES ('2024-05-01 08:00:00', 'a'), ('2025-05-01 08:00:00', 'b');
+"""
 PANELS = (
     "SELECT id FROM servicedesk.tickets WHERE title LIKE 'Ticket%'",
     "SELECT pg_sleep(CASE WHEN max(body) = 'new' THEN 0.8 ELSE 0 END) IS NULL FROM servicedesk.comments WHERE id = 10",
@@ -132,6 +136,12 @@ def _boards(database: str, folder: Path) -> Codes:
     return ended.rules
 
 
+def _parted(database: str, folder: Path) -> Codes:
+    settings = ('load.partition.comings="at by year"', "validate.diff_rows=1")
+    source = make_sqlite(folder / "s.db", COMINGS)
+    return migrate(source, database, folder / "w", settings=settings, skip_canary=True, until=Stage.VALIDATE).rules
+
+
 def _quarter(database: str, folder: Path) -> Codes:
     return second_quarter(folder, QUARTER, database, *PANELS).rules
 
@@ -173,6 +183,7 @@ SCENES: Mapping[str, Scene] = {
     "agreed": _agreed,
     "repeated-key": _repeated_key,
     "boards": _boards,
+    "parted": _parted,
     "quarter": _quarter,
     "shrunk": _shrunk,
     "grafana": troubled,
@@ -183,6 +194,7 @@ RAISED_IN = {
     "SCORE-LOW": "poor",
     "SCORE-HALT": "worthless",
     "KEY-DUPLICATE": "repeated-key",
+    "ROWS-NOT-SAMPLED": "parted",
     **dict.fromkeys(("DATE-CLOCK-CHANGE", "TEXT-DECODED"), "agreed"),
     **dict.fromkeys(("WHOLE-REALS", "RELATION-ORPHANS", "KEY-COLLISION"), "odd"),
     **dict.fromkeys(("INDEX-SUGGESTED", "PANEL-SLOW", "PARTITION-SUGGESTED"), "boards"),

@@ -27,7 +27,7 @@ from sdetl_engine.postgres.unmatched import Unmatched
 from sdetl_engine.postgres.wire import HEADER, TRAILER, fields_of, literal
 from sdetl_engine.sqlite.addressing import row_key
 from sdetl_engine.sqlite.differences import Difference, DifferenceKind
-from sdetl_engine.sqlite.equation import Span
+from sdetl_engine.sqlite.equation import Span, Stretch
 from sdetl_engine.sqlite.open import quote
 from sdetl_engine.sqlite.shape import ColumnShape, Wire, column_shape
 from sdetl_engine.values.types import Kind
@@ -55,16 +55,20 @@ def compare_rows(
     found: Found,
     *,
     reporter: Reporter,
-    span: Span | None = None,
+    span: Span | Stretch | None = None,
 ) -> ComparedRows:
     """Tell ``found`` of every row and cell in which ``schema`` differs from ``source``.
 
-    ``plan`` names the columns to compare; both sides must have them, with the planned types.  With ``span`` only rows
-    of those keys are compared.  Raises Unshapeable, TargetError, Cancelled.
+    ``plan`` names the columns to compare; both sides must have them, with the planned types.  With a ``Span`` only rows
+    of those keys are compared, with a ``Stretch`` those that lie there: what it tells is true only where the rows still
+    lie as they were loaded.  Raises Unshapeable, TargetError, Cancelled.
     """
     expected = actual = 0
     try:
-        connection.execute("SET LOCAL synchronize_seqscans = off; SET LOCAL max_parallel_workers_per_gather = 0")
+        connection.execute(
+            "SET LOCAL synchronize_seqscans = off; SET LOCAL max_parallel_workers_per_gather = 0; "
+            "SET LOCAL enable_indexonlyscan = off"
+        )
         for part in (*parts_of(source, plan), *_other_parts(source, connection, schema, plan)):
             table = _Table(source, connection, schema, plan, part, found, reporter, span, expected)
             table.compare()
@@ -109,7 +113,7 @@ class _Table:
         part: Part,
         found: Found,
         reporter: Reporter,
-        span: Span | None,
+        span: Span | Stretch | None,
         done: int,
     ) -> None:
         self._plan = plan
@@ -253,7 +257,7 @@ class _SourceRows:
         source: sqlite3.Connection,
         plan: TablePlan,
         part: Part,
-        span: Span | None,
+        span: Span | Stretch | None,
     ) -> None:
         shapes = [
             column_shape(c.source_name, c.target, c.facts, quarantine_misfits=c.quarantine_misfits)
@@ -264,10 +268,13 @@ class _SourceRows:
         # Rows without a primary key are named by their rowid, which comes along behind the columns.
         self._is_named = not plan.primary_key and key is not None and key.is_rowid
         named = [ColumnShape(key.terms[0], Wire.INT8)] if self._is_named and key is not None else []
-        where = (
-            part.where if span is None else f"{quote(plan.source.rowid_alias or '')} BETWEEN {span.low} AND {span.high}"
-        )
-        self._cursor = source.execute(select_of(plan, [*shapes, *named], where))
+        conditions = [f"({part.where})"] if part.where is not None else []
+        if isinstance(span, Span):
+            conditions.append(f"{quote(plan.source.rowid_alias or '')} BETWEEN {span.low} AND {span.high}")
+        query = select_of(plan, [*shapes, *named], " AND ".join(conditions) or None)
+        if isinstance(span, Stretch):
+            query += f" LIMIT {span.rows} OFFSET {span.offset}"
+        self._cursor = source.execute(query)
         self._encoder = RowEncoder(shapes)
         self._ahead: list[Sequence[object]] = []
         self.count = 0
@@ -302,17 +309,19 @@ class _TargetRows:
     """The rows that PostgreSQL holds, in the order in which they lie there; a context manager."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], schema: str, plan: TablePlan, part: Part, span: Span | None
+        self, connection: psycopg.Connection[Any], schema: str, plan: TablePlan, part: Part, span: Span | Stretch | None
     ) -> None:
         columns = sql.SQL(", ").join(sql.Identifier(c.name) for c in plan.columns)
         key = key_column(plan)
-        where: sql.Composable = sql.SQL("")
-        if span is not None and key is not None:
-            where = sql.SQL(" WHERE {0} BETWEEN {1} AND {2} ORDER BY {0}").format(
+        rows: sql.Composable = sql.SQL("")
+        if isinstance(span, Stretch):
+            rows = sql.SQL(" LIMIT {} OFFSET {}").format(sql.Literal(span.rows), sql.Literal(span.offset))
+        elif span is not None and key is not None:
+            rows = sql.SQL(" WHERE {0} BETWEEN {1} AND {2} ORDER BY {0}").format(
                 sql.Identifier(key.name), sql.Literal(span.low), sql.Literal(span.high)
             )
         self._statement = sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)").format(
-            columns, sql.Identifier(schema, part.table), where
+            columns, sql.Identifier(schema, part.table), rows
         )
         self._connection = connection
         self._stack = contextlib.ExitStack()

@@ -34,6 +34,14 @@ class Span:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Stretch:
+    """So many rows of a table behind the first ``offset``, in the order in which they are loaded."""
+
+    offset: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
     """A line of the ledger that does not hold.  ``before`` and ``after`` are content: never to be logged."""
 
@@ -119,6 +127,19 @@ class Equation:
         faults += self._unexplained(planned, known, spans, key)
         self._shadow(table, key, known)
         return faults[:1000]
+
+    def span_of(self, table: Table, stretch: Stretch) -> Span | None:
+        """The rowids between which a stretch lies; None where the ledger does not name the table's rows by them."""
+        key = row_key(table)
+        if key is None or not _by_rowid(table):
+            return None
+        (rowid,) = key.terms
+        query = f"SELECT {rowid} FROM main.{quote(table.name)} NOT INDEXED ORDER BY {rowid} LIMIT 1 OFFSET ?"
+        ends = [
+            self.connection.execute(query, (place,)).fetchone()
+            for place in (stretch.offset, stretch.offset + stretch.rows - 1)
+        ]
+        return Span(ends[0][0], ends[1][0]) if all(ends) else None
 
     def _unshow(self, table: Table) -> None:
         """The table as the source has it."""

@@ -41,6 +41,7 @@ def blocks(look: Look) -> tuple[Block, ...]:
                 no=f"{len(result.type_differences)} differ",
             ),
         ),
+        *_row_by_row(look, result),
         ("dashboards", _dashboards(look, result, tried, failed)),
     ]
     if result.rehearsed_as:
@@ -103,6 +104,25 @@ def detail(look: Look, table: str, key: str) -> tuple[Block, ...]:
             (("query", line(query.name)), ("result", look.verdict(query.verdict)), ("measured", line(query.measured)))
         ),
     )
+
+
+def _row_by_row(look: Look, result: ValidateResult) -> list[tuple[str, Line]]:
+    """How much of the ledger equation was held against the candidate; nothing where that was switched off."""
+    if not result.diff:
+        return []
+    compared = [table for table in result.diff if not table.skipped]
+    differ = sum(table.total for table in result.diff)
+    said = (
+        f"{engine.counted(sum(t.rows_expected for t in compared), 'row')} of {engine.counted(len(compared), 'table')}"
+    )
+    if not all(table.whole for table in compared):
+        said += ", larger ones by sample"
+    if len(compared) < len(result.diff):
+        said += f", none of {engine.counted(len(result.diff) - len(compared), 'table')}"
+    good = look.yes_or_no(
+        good=not differ, yes=f"as source + ledger - quarantine: {said}", no=f"{differ:,} DIFFER: {said}"
+    )
+    return [("row by row", good)]
 
 
 def _dashboards(look: Look, result: ValidateResult, tried: int, failed: int) -> Line:
