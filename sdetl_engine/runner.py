@@ -23,7 +23,15 @@ import psycopg
 from sdetl_engine.checklist import FINISHED, Stage, Status
 from sdetl_engine.decisions import takes_effect_in
 from sdetl_engine.deployment import Deployment
-from sdetl_engine.errors import Cancelled, EnvironmentFailed, ExitCode, GateStopped, SdetlError, ValidationFailed
+from sdetl_engine.errors import (
+    NOTHING,
+    Cancelled,
+    EnvironmentFailed,
+    ExitCode,
+    GateStopped,
+    SdetlError,
+    ValidationFailed,
+)
 from sdetl_engine.events import Event, Snapshot
 from sdetl_engine.findings import Choice, Decision, Finding, Gate, Severity, StageResult, decide, gate_of
 from sdetl_engine.observe.health import measure
@@ -277,7 +285,7 @@ class Runner:
         self._finish(StageRecord(stage, status, seconds, findings, result.summary), run.results.save(stage, result))
         if status not in FINISHED:
             stopped = _stopped_at_gate(stage, findings)
-            self._name_candidate(stopped)
+            self._name_what_stays(stopped)
             raise stopped
 
     def _decisions_on(self, findings: Sequence[Finding]) -> Sequence[Decision]:
@@ -325,9 +333,11 @@ class Runner:
     def _journal_gate(self, record: StageRecord) -> None:
         self._finish(record, self.deployment.results.digest(record.stage))
 
-    def _name_candidate(self, error: SdetlError) -> None:
-        """A candidate that waits for its switch is left behind, whatever stopped the run."""
+    def _name_what_stays(self, error: SdetlError) -> None:
+        """A backup, and a candidate that waits for its switch, are left behind, whatever stopped the run."""
         run = self.deployment
+        if error.left_behind == NOTHING and self._records[Stage.BACKUP].status in FINISHED:
+            error.left_behind = "the run's folder with its backup; nothing new in the target"
         stands = self._records[Stage.MIGRATE].status in FINISHED and run.journal.last("switched") is None
         if not stands or run.version in error.left_behind:
             return
@@ -341,7 +351,7 @@ class Runner:
 
     def _stage_failed(self, stage: Stage, error: BaseException, seconds: float) -> None:
         if isinstance(error, SdetlError):
-            self._name_candidate(error)
+            self._name_what_stays(error)
         status = Status.CANCELLED if isinstance(error, (Cancelled, KeyboardInterrupt)) else Status.FAILED
         record = StageRecord(stage, status, seconds)
         if isinstance(error, ValidationFailed) and error.result is not None:

@@ -233,7 +233,9 @@ def _summary(record: StageRecord) -> str:
 
 
 def _figure(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
         return f"{value:,}"
     text = str(value)
     return text.rpartition("/")[2] if text.startswith("/") else text

@@ -37,6 +37,7 @@ from sdetl_engine import (
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.events import Snapshot
 from sdetl_engine.findings import StageResult
+from sdetl_engine.observe import health
 from sdetl_engine.postgres import registry
 from sdetl_engine.runner import RunReporter, StageFunction
 from sdetl_engine.wording import counted
@@ -863,3 +864,22 @@ def test_a_stage_begins_without_the_progress_of_the_one_before(
     finish(runner, Stage.CLEAN)
     assert seen == dict.fromkeys((Stage.PREFLIGHT, Stage.BACKUP, Stage.PROFILE, Stage.CLEAN))
     assert runner.reporter.latest is not None
+
+
+def test_a_disk_that_fills_up_while_cleaning_leaves_the_backup_and_says_so(
+    sqlite_file: MakeSource, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "measure", lambda folder: health.Health(free_bytes=2, memory_used=0.1))
+    source = sqlite_file(TICKETS)
+    space = Workspace(tmp_path / "w")
+    settings = load_settings(assignments=("health.start_free_bytes=0", "health.min_free_bytes=3"))
+    ended = finish(start_run(space, source, database, settings))
+    error = ended.document["error"]
+    assert (ended.outcome.exit_code, ended.status["clean"]) == (ExitCode.ENVIRONMENT, "failed")
+    assert "health.min_free_bytes" in error["message"]
+    assert error["left_behind"] == "the run's folder with its backup; nothing new in the target"
+    assert list((tmp_path / "w" / "runs").glob("*/backup/*.md5"))
+    assert schemas_of(database) == set()
+    monkeypatch.undo()
+    again = finish(resume_run(space, ended.document["run_id"], target=database))
+    assert again.outcome.kind is OutcomeKind.LIVE
