@@ -336,9 +336,9 @@ class Runner:
     def _name_what_stays(self, error: SdetlError) -> None:
         """A backup, and a candidate that waits for its switch, are left behind, whatever stopped the run."""
         run = self.deployment
-        if error.left_behind == NOTHING and self._records[Stage.BACKUP].status in FINISHED:
-            error.left_behind = "the run's folder with its backup; nothing new in the target"
         stands = self._records[Stage.MIGRATE].status in FINISHED and run.journal.last("switched") is None
+        if not stands and error.left_behind == NOTHING and self._records[Stage.BACKUP].status in FINISHED:
+            error.left_behind = "the run's folder with its backup; nothing new in the target"
         if not stands or run.version in error.left_behind:
             return
         candidate = f"the candidate {run.version} in the target, not live"
