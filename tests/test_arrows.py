@@ -83,6 +83,13 @@ def test_what_stages_share_knows_no_stage(room: str) -> None:
         assert not ours & above, f"{path.name} imports {sorted(ours & above)}"
 
 
+@pytest.mark.parametrize(("room", "below"), [("dialect", {"dialect"}), ("ddl", {"dialect", "ddl", "plan"})])
+def test_what_is_planned_for_postgresql_knows_no_server(room: str, below: set[str]) -> None:
+    for path in (ROOT / "sdetl_engine" / "postgres" / room).rglob("*.py"):
+        ours = {name.split(".")[2] for name in imports_of(path) if name.startswith("sdetl_engine.postgres.")}
+        assert ours <= {*below, "names"}, f"{path.name} imports {sorted(ours)}"
+
+
 def test_no_stage_imports_another_stage() -> None:
     for path in (ROOT / "sdetl_engine" / "stages").rglob("*.py"):
         assert not [n for n in imports_of(path) if n.startswith("sdetl_engine.stages")], path

@@ -190,7 +190,7 @@ def test_the_contents_of_two_rows_that_were_swapped_are_found_in_both(loaded: Lo
 
 def test_another_order_of_rows_is_no_difference(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """With so little memory that nearly everything has to meet in the temporary file."""
-    monkeypatch.setattr("sdetl_engine.postgres.unmatched._MOST_BYTES", 20_000)
+    monkeypatch.setattr("sdetl_engine.postgres.rows.unmatched._MOST_BYTES", 20_000)
     with planted(
         loaded,
         "CREATE TABLE turned AS SELECT * FROM tickets ORDER BY id DESC",

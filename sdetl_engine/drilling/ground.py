@@ -15,7 +15,8 @@ import psycopg
 
 from sdetl_engine.errors import EnvironmentFailed, TargetError
 from sdetl_engine.files import working_folder
-from sdetl_engine.postgres import build, quarantine, registry
+from sdetl_engine.postgres import build, registry
+from sdetl_engine.postgres.rows import quarantine
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import GateSettings, Settings
 from sdetl_engine.workspace import Workspace

@@ -1,4 +1,4 @@
-"""What a version will hold, as plain data: decided by ``postgres.ddl``, shown to the operator, then built.
+"""What a version will hold, as plain data: decided by ``postgres.ddl.design``, shown to the operator, then built.
 
 All names are those of the source, exactly, unless PostgreSQL cannot hold them; ``renamed`` then says so.
 SQL texts in here are PostgreSQL's dialect and have been tried by PostgreSQL before they are relied on.

@@ -10,8 +10,9 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.errors import TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.observe.health import HealthCheck
-from sdetl_engine.postgres import build, quarantine, registry
+from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.plan import VersionPlan
+from sdetl_engine.postgres.rows import quarantine
 from sdetl_engine.records import CleanedResult, LoadedResult, PreflightResult, ProfileResult
 from sdetl_engine.sqlite.cleaned import sweep_partials
 from sdetl_engine.sqlite.subset import sample_subset

@@ -18,9 +18,9 @@ from sdetl_engine.events import Reporter
 from sdetl_engine.files import sha256_of
 from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.connect import statement_error
-from sdetl_engine.postgres.load import load_table, open_source
 from sdetl_engine.postgres.place import place_of
 from sdetl_engine.postgres.plan import TablePlan, VersionPlan
+from sdetl_engine.postgres.rows.load import load_table, open_source
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.postgres.written import ChangeKind, Sides, changes, count_changes, sides_of
 from sdetl_engine.records import CleanedResult

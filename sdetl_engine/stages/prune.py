@@ -18,12 +18,13 @@ from sdetl_engine.errors import TargetError
 from sdetl_engine.keeping.backups import complete_backups, judge_backups, remove_backups
 from sdetl_engine.keeping.needed import runs_in_need
 from sdetl_engine.leftovers import Leftover
-from sdetl_engine.postgres import build, quarantine, registry
+from sdetl_engine.postgres import build, registry
 from sdetl_engine.postgres.carry import dependents
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.locks import run_lock
 from sdetl_engine.postgres.place import place_of_live
 from sdetl_engine.postgres.registry import Version, VersionStatus
+from sdetl_engine.postgres.rows import quarantine
 from sdetl_engine.postgres.search_paths import roles_led_to
 from sdetl_engine.postgres.session import TargetSession
 from sdetl_engine.settings import Settings

@@ -19,10 +19,10 @@ from sdetl_engine.checklist import Stage
 from sdetl_engine.errors import EnvironmentFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres import build
-from sdetl_engine.postgres.compare import ComparedRows, Found, compare_rows, key_column
-from sdetl_engine.postgres.encoding import Unshapeable
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan, VersionPlan
-from sdetl_engine.postgres.quarantined import compare_quarantine, strangers_in_quarantine
+from sdetl_engine.postgres.rows.compare import ComparedRows, Found, compare_rows, key_column
+from sdetl_engine.postgres.rows.encoding import Unshapeable
+from sdetl_engine.postgres.rows.quarantined import compare_quarantine, strangers_in_quarantine
 from sdetl_engine.records import CleanedResult, ProfileResult, TableDiff
 from sdetl_engine.results import ResultStore
 from sdetl_engine.settings import Settings

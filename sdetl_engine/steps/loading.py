@@ -18,12 +18,13 @@ import psycopg
 
 from sdetl_engine.errors import UsageError, ValidationFailed
 from sdetl_engine.events import Reporter
-from sdetl_engine.postgres import build, quarantine
+from sdetl_engine.postgres import build
 from sdetl_engine.postgres.finish import finish
-from sdetl_engine.postgres.load import load_table, open_source
 from sdetl_engine.postgres.partitions import create_partitions
 from sdetl_engine.postgres.plan import TablePlan, VersionPlan
-from sdetl_engine.postgres.proof import prove_table
+from sdetl_engine.postgres.rows import quarantine
+from sdetl_engine.postgres.rows.load import load_table, open_source
+from sdetl_engine.postgres.rows.proof import prove_table
 from sdetl_engine.postgres.viewing import create_views
 from sdetl_engine.records import LoadedResult, TableProof
 from sdetl_engine.settings import Settings

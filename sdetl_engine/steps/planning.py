@@ -10,7 +10,7 @@ from sdetl_engine.deployment import Deployment
 from sdetl_engine.findings import Choice, Finding, Severity
 from sdetl_engine.grafana.dashboards import Dashboard, read_dashboards, with_distinct_titles
 from sdetl_engine.grafana.suggest import IndexSuggestion, suggest_indexes
-from sdetl_engine.postgres.ddl import plan_version
+from sdetl_engine.postgres.ddl.design import plan_version
 from sdetl_engine.postgres.plan import VersionPlan
 from sdetl_engine.records import CleanedResult, PreflightResult, ProfileResult, ScoreResult
 from sdetl_engine.results import ResultStore

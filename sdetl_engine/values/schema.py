@@ -1,6 +1,6 @@
 """What a SQLite database declares, as plain data.
 
-Read by ``sqlite.schema``, looked at by ``profiling``, carried over by ``postgres.ddl``.  Names are exactly as
+Read by ``sqlite.schema``, looked at by ``profiling``, carried over by ``postgres.ddl.design``.  Names are exactly as
 they stand in the file.  Standard library only.
 """
 

@@ -219,9 +219,9 @@ def _profile(path: Path, _conninfo: str) -> float:
 def _load(path: Path, conninfo: str) -> float:
     """The load of the whole guarded run, with its proof, committed."""
     from sdetl_engine.postgres import build as ddl
-    from sdetl_engine.postgres.load import load_table, open_source
     from sdetl_engine.postgres.plan import ColumnPlan, TablePlan, VersionPlan
-    from sdetl_engine.postgres.proof import prove_table
+    from sdetl_engine.postgres.rows.load import load_table, open_source
+    from sdetl_engine.postgres.rows.proof import prove_table
     from sdetl_engine.values.declared import declared_target
 
     schema, facts, _ = _profiled(path)

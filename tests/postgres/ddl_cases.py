@@ -14,10 +14,10 @@ from psycopg import sql
 from sdetl_engine.events import Reporter, SilentReporter
 from sdetl_engine.postgres import build
 from sdetl_engine.postgres.build import BuildResult
-from sdetl_engine.postgres.ddl import plan_version
-from sdetl_engine.postgres.load import load_table, open_source
+from sdetl_engine.postgres.ddl.design import plan_version
 from sdetl_engine.postgres.partitions import create_partitions
 from sdetl_engine.postgres.plan import NotMigrated, VersionPlan
+from sdetl_engine.postgres.rows.load import load_table, open_source
 from sdetl_engine.profiling.facts import KeyFacts, TableFacts, TypeVerdict
 from sdetl_engine.settings import LoadSettings
 from sdetl_engine.sqlite.open import open_readonly

@@ -14,10 +14,10 @@ from psycopg import sql
 
 from sdetl_engine.events import Reporter, SilentReporter
 from sdetl_engine.postgres.build import create_tables
-from sdetl_engine.postgres.load import Sent, load_table, open_source
 from sdetl_engine.postgres.partitions import create_partitions
 from sdetl_engine.postgres.plan import ColumnPlan, PartitionPlan, PartitionUnit, TablePlan, VersionPlan
-from sdetl_engine.postgres.proof import Proof, prove_table
+from sdetl_engine.postgres.rows.load import Sent, load_table, open_source
+from sdetl_engine.postgres.rows.proof import Proof, prove_table
 from sdetl_engine.profiling.facts import ColumnFacts
 from sdetl_engine.sqlite.open import quote
 from sdetl_engine.sqlite.schema import read_schema

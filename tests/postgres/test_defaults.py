@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sdetl_engine.postgres.defaults import translate_default
-from sdetl_engine.postgres.terms import Untranslatable
+from sdetl_engine.postgres.dialect.defaults import translate_default
+from sdetl_engine.postgres.dialect.terms import Untranslatable
 from sdetl_engine.values.types import TargetType
 
 

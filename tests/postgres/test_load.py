@@ -14,8 +14,8 @@ import pytest
 from sdetl_engine import processes
 from sdetl_engine.errors import Cancelled, TargetError, ValidationFailed
 from sdetl_engine.events import RecordingReporter, SilentReporter
-from sdetl_engine.postgres.load import load_table, open_source
 from sdetl_engine.postgres.plan import PartitionUnit, TablePlan
+from sdetl_engine.postgres.rows.load import load_table, open_source
 from sdetl_engine.sqlite import shares
 from tests.interrupting import end_backend
 from tests.postgres.loads import SCHEMA, facts_of, load, plan_of, rows_in

@@ -12,8 +12,8 @@ import pytest
 
 from sdetl_engine.errors import Cancelled
 from sdetl_engine.events import RecordingReporter, SilentReporter
-from sdetl_engine.postgres.load import load_table, open_source
-from sdetl_engine.postgres.proof import prove_table
+from sdetl_engine.postgres.rows.load import load_table, open_source
+from sdetl_engine.postgres.rows.proof import prove_table
 from tests.postgres.loads import SCHEMA, load, plan_of
 
 Connection = psycopg.Connection[Any]

@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 
-from sdetl_engine.postgres import quarantine
 from sdetl_engine.postgres.build import schema_exists
+from sdetl_engine.postgres.rows import quarantine
 from sdetl_engine.sqlite.shape import open_for_load
 from tests.postgres.loads import plan_of
 

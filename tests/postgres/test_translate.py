@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sdetl_engine.postgres.terms import Untranslatable
-from sdetl_engine.postgres.translate import Scope, ScopeColumn, translate_condition, translate_expression
+from sdetl_engine.postgres.dialect.terms import Untranslatable
+from sdetl_engine.postgres.dialect.translate import Scope, ScopeColumn, translate_condition, translate_expression
 from sdetl_engine.values.types import Kind
 
 SCOPE = Scope(

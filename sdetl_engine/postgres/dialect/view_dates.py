@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import exp
 
-from sdetl_engine.postgres import terms
-from sdetl_engine.postgres.terms import Term, Untranslatable
-from sdetl_engine.postgres.translate import Scope, write_node
+from sdetl_engine.postgres.dialect import terms
+from sdetl_engine.postgres.dialect.terms import Term, Untranslatable
+from sdetl_engine.postgres.dialect.translate import Scope, write_node
 from sdetl_engine.values.types import Kind
 
 _START = re.compile(r"start of (day|month|year)", re.IGNORECASE)

@@ -12,8 +12,8 @@ from psycopg import sql
 
 from sdetl_engine.postgres.connect import statement_error
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan, VersionPlan
-from sdetl_engine.postgres.quarantine import misfits_of, schema_name
-from sdetl_engine.postgres.unmatched import Pair, Unmatched
+from sdetl_engine.postgres.rows.quarantine import misfits_of, schema_name
+from sdetl_engine.postgres.rows.unmatched import Pair, Unmatched
 from sdetl_engine.sqlite.differences import Difference, DifferenceKind
 from sdetl_engine.wording import counted, inflected
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from sdetl_engine.errors import UsageError
-from sdetl_engine.postgres.ddl_columns import draft_table
-from sdetl_engine.postgres.ddl_constraints import plan_checks, plan_foreign_keys
-from sdetl_engine.postgres.ddl_indexes import PlannedKeys, plan_index, plan_primary_key
-from sdetl_engine.postgres.ddl_views import plan_views
-from sdetl_engine.postgres.drafts import TableDraft
+from sdetl_engine.postgres.ddl.columns import draft_table
+from sdetl_engine.postgres.ddl.constraints import plan_checks, plan_foreign_keys
+from sdetl_engine.postgres.ddl.drafts import TableDraft
+from sdetl_engine.postgres.ddl.indexes import PlannedKeys, plan_index, plan_primary_key
+from sdetl_engine.postgres.ddl.spelling import read_index, real_table
+from sdetl_engine.postgres.ddl.views import plan_views
 from sdetl_engine.postgres.names import NameSpace
 from sdetl_engine.postgres.plan import CheckPlan, NotMigrated, TablePlan, VersionPlan
-from sdetl_engine.postgres.spelling import read_index, real_table
 from sdetl_engine.profiling.facts import KeyFacts, TableFacts, TypeVerdict
 from sdetl_engine.settings import LoadSettings
 from sdetl_engine.values.schema import Schema, Table

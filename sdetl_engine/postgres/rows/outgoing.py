@@ -17,9 +17,9 @@ from pathlib import Path
 
 from sdetl_engine import processes
 from sdetl_engine.events import Reporter
-from sdetl_engine.postgres.encoding import RowEncoder, Unshapeable
 from sdetl_engine.postgres.partitions import Part
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
+from sdetl_engine.postgres.rows.encoding import RowEncoder, Unshapeable
 from sdetl_engine.processes import NEXT, Streams
 from sdetl_engine.sqlite import shares
 from sdetl_engine.sqlite.addressing import RowKey, row_key, windows

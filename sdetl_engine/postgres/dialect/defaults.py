@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
-from sdetl_engine.postgres import terms
-from sdetl_engine.postgres.terms import Term, Untranslatable
-from sdetl_engine.postgres.translate import Scope, parse, write_node
+from sdetl_engine.postgres.dialect import terms
+from sdetl_engine.postgres.dialect.terms import Term, Untranslatable
+from sdetl_engine.postgres.dialect.translate import Scope, parse, write_node
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 
 _UTC = "(now() AT TIME ZONE 'UTC')"

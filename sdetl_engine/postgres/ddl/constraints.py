@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sdetl_engine.postgres.drafts import TableDraft
+from sdetl_engine.postgres.ddl.drafts import TableDraft
+from sdetl_engine.postgres.dialect.terms import Untranslatable
+from sdetl_engine.postgres.dialect.translate import translate_condition
 from sdetl_engine.postgres.names import NameSpace
 from sdetl_engine.postgres.plan import CheckPlan, ColumnPlan, ForeignKeyPlan, NotMigrated
-from sdetl_engine.postgres.terms import Untranslatable
-from sdetl_engine.postgres.translate import translate_condition
 from sdetl_engine.profiling.facts import KeyFacts
 from sdetl_engine.values.schema import ForeignKey
 from sdetl_engine.values.types import DATE_KINDS, Kind

@@ -16,8 +16,8 @@ from psycopg import sql
 
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres.connect import statement_error
-from sdetl_engine.postgres.load import Sent, copy_target
 from sdetl_engine.postgres.plan import TablePlan
+from sdetl_engine.postgres.rows.load import Sent, copy_target
 
 _PERHAPS_LAST = frozenset({2, 21})
 """Bytes of the last message of a binary COPY: the trailer, behind the header when there are no rows.  What follows it

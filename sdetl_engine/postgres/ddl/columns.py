@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 
 from sdetl_engine.errors import UsageError
-from sdetl_engine.postgres.defaults import translate_default
-from sdetl_engine.postgres.drafts import TableDraft, null_rows, scope_of
+from sdetl_engine.postgres.ddl.drafts import TableDraft, null_rows, scope_of
+from sdetl_engine.postgres.ddl.spelling import read_partition
+from sdetl_engine.postgres.dialect.defaults import translate_default
+from sdetl_engine.postgres.dialect.terms import NUMBERS, Untranslatable, as_number
+from sdetl_engine.postgres.dialect.translate import Scope, translate_expression
 from sdetl_engine.postgres.names import column_names
 from sdetl_engine.postgres.plan import ColumnPlan, NotMigrated, PartitionPlan
-from sdetl_engine.postgres.spelling import read_partition
-from sdetl_engine.postgres.terms import NUMBERS, Untranslatable, as_number
-from sdetl_engine.postgres.translate import Scope, translate_expression
 from sdetl_engine.profiling.facts import ColumnFacts, TableFacts, TypeVerdict
 from sdetl_engine.values.schema import Column, Table
 from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from sdetl_engine.postgres.dialect.translate import Scope, ScopeColumn
 from sdetl_engine.postgres.plan import ColumnPlan, PartitionPlan
-from sdetl_engine.postgres.translate import Scope, ScopeColumn
 from sdetl_engine.profiling.facts import KeyFacts, TableFacts
 from sdetl_engine.values.declared import Affinity, affinity
 from sdetl_engine.values.schema import Table

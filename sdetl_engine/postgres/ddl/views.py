@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sdetl_engine.postgres.drafts import TableDraft
+from sdetl_engine.postgres.ddl.drafts import TableDraft
+from sdetl_engine.postgres.dialect.terms import Untranslatable
+from sdetl_engine.postgres.dialect.translate import ScopeColumn
+from sdetl_engine.postgres.dialect.view_scope import Query
+from sdetl_engine.postgres.dialect.views import Relation, WaitsFor, translate_view
 from sdetl_engine.postgres.names import NameSpace
 from sdetl_engine.postgres.plan import NotMigrated, ViewPlan
-from sdetl_engine.postgres.terms import Untranslatable
-from sdetl_engine.postgres.translate import ScopeColumn
-from sdetl_engine.postgres.view_scope import Query
-from sdetl_engine.postgres.views import Relation, WaitsFor, translate_view
 from sdetl_engine.values.schema import Schema
 from sdetl_engine.values.types import Kind
 

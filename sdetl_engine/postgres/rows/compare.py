@@ -19,12 +19,12 @@ from psycopg import sql
 
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres.connect import statement_error
-from sdetl_engine.postgres.encoding import RowEncoder
-from sdetl_engine.postgres.outgoing import rows_at_once, select_of
 from sdetl_engine.postgres.partitions import Part, parts_of
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
-from sdetl_engine.postgres.unmatched import Unmatched
-from sdetl_engine.postgres.wire import HEADER, TRAILER, fields_of, literal
+from sdetl_engine.postgres.rows.encoding import RowEncoder
+from sdetl_engine.postgres.rows.outgoing import rows_at_once, select_of
+from sdetl_engine.postgres.rows.unmatched import Unmatched
+from sdetl_engine.postgres.rows.wire import HEADER, TRAILER, fields_of, literal
 from sdetl_engine.sqlite.addressing import row_key
 from sdetl_engine.sqlite.differences import Difference, DifferenceKind
 from sdetl_engine.sqlite.equation import Span, Stretch

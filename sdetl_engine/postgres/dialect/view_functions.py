@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
-from sdetl_engine.postgres import terms
+from sdetl_engine.postgres.dialect import terms
+from sdetl_engine.postgres.dialect.terms import NUMBERS, Term, Untranslatable
+from sdetl_engine.postgres.dialect.translate import RULES, Rule, Scope, Writer, rule, spoken, write_node
+from sdetl_engine.postgres.dialect.view_dates import DATE_FUNCTIONS, formatted
+from sdetl_engine.postgres.dialect.view_scope import QueryScope, only, ordered, refuse_collation
 from sdetl_engine.postgres.names import quoted
-from sdetl_engine.postgres.terms import NUMBERS, Term, Untranslatable
-from sdetl_engine.postgres.translate import RULES, Rule, Scope, Writer, rule, spoken, write_node
-from sdetl_engine.postgres.view_dates import DATE_FUNCTIONS, formatted
-from sdetl_engine.postgres.view_scope import QueryScope, only, ordered, refuse_collation
 from sdetl_engine.values.types import DATE_KINDS, Kind
 
 

@@ -16,9 +16,9 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from sdetl_engine.postgres import terms
+from sdetl_engine.postgres.dialect import terms
+from sdetl_engine.postgres.dialect.terms import NULL, Term, Untranslatable
 from sdetl_engine.postgres.names import quoted
-from sdetl_engine.postgres.terms import NULL, Term, Untranslatable
 from sdetl_engine.values.types import Kind
 
 V = TypeVar("V")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import exp
 
-from sdetl_engine.postgres import terms
+from sdetl_engine.postgres.dialect import terms
+from sdetl_engine.postgres.dialect.terms import Term, Untranslatable
+from sdetl_engine.postgres.dialect.translate import RULES, Rule, Scope, ScopeColumn, look_up, spoken, write_node
 from sdetl_engine.postgres.names import quoted
-from sdetl_engine.postgres.terms import Term, Untranslatable
-from sdetl_engine.postgres.translate import RULES, Rule, Scope, ScopeColumn, look_up, spoken, write_node
 from sdetl_engine.values.types import Kind
 
 

@@ -1,6 +1,6 @@
 """Views in PostgreSQL's dialect.  Pure.
 
-A view is read by sqlglot and written anew from a closed set of clauses, its expressions by ``postgres.translate``: no
+A view is read by sqlglot and written anew from a closed set of clauses, its expressions by ``postgres.dialect.translate``: no
 text of the source is executed.  What has no safe equivalent is :class:`Untranslatable`, with the reason; whether the
 rest means the same is shown by comparing results (``postgres.viewing``), not by reading.
 """
@@ -14,12 +14,11 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from sdetl_engine.postgres import terms
-from sdetl_engine.postgres.names import quoted
-from sdetl_engine.postgres.terms import Term, Untranslatable
-from sdetl_engine.postgres.translate import ScopeColumn, look_up, spoken, write_node
-from sdetl_engine.postgres.view_functions import IN_QUERIES
-from sdetl_engine.postgres.view_scope import (
+from sdetl_engine.postgres.dialect import terms
+from sdetl_engine.postgres.dialect.terms import Term, Untranslatable
+from sdetl_engine.postgres.dialect.translate import ScopeColumn, look_up, spoken, write_node
+from sdetl_engine.postgres.dialect.view_functions import IN_QUERIES
+from sdetl_engine.postgres.dialect.view_scope import (
     Query,
     QueryScope,
     Source,
@@ -28,6 +27,7 @@ from sdetl_engine.postgres.view_scope import (
     ordered,
     refuse_collation,
 )
+from sdetl_engine.postgres.names import quoted
 from sdetl_engine.values.types import Kind
 
 _LONGEST_TEXT = 100_000

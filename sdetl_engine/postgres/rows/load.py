@@ -1,7 +1,7 @@
 """Rows from SQLite into PostgreSQL by binary COPY, hashed on their way out.
 
 The table must have been created in the same transaction: PostgreSQL then fills its pages strictly in order, and
-reading it back gives the same bytes (``postgres.proof``).
+reading it back gives the same bytes (``postgres.rows.proof``).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from psycopg.copy import LibpqWriter
 from sdetl_engine.errors import ResourceError, SdetlError, TargetError, ValidationFailed
 from sdetl_engine.events import Reporter
 from sdetl_engine.postgres.connect import statement_error
-from sdetl_engine.postgres.encoding import Unshapeable
-from sdetl_engine.postgres.outgoing import outgoing
 from sdetl_engine.postgres.partitions import Part, parts_of
 from sdetl_engine.postgres.plan import ColumnPlan, TablePlan
-from sdetl_engine.postgres.rowname import describe_row, refused_at
-from sdetl_engine.postgres.wire import HEADER, TRAILER
+from sdetl_engine.postgres.rows.encoding import Unshapeable
+from sdetl_engine.postgres.rows.outgoing import outgoing
+from sdetl_engine.postgres.rows.rowname import describe_row, refused_at
+from sdetl_engine.postgres.rows.wire import HEADER, TRAILER
 from sdetl_engine.sqlite.shape import open_for_load
 from sdetl_engine.wording import counted, inflected
 

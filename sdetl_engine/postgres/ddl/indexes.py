@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from sdetl_engine.postgres import terms
-from sdetl_engine.postgres.drafts import LONGEST_INDEXED, TableDraft, is_long, null_rows
+from sdetl_engine.postgres.ddl.drafts import LONGEST_INDEXED, TableDraft, is_long, null_rows
+from sdetl_engine.postgres.dialect import terms
+from sdetl_engine.postgres.dialect.terms import Term, Untranslatable
+from sdetl_engine.postgres.dialect.translate import translate_condition, translate_expression
 from sdetl_engine.postgres.names import NameSpace, quoted
 from sdetl_engine.postgres.plan import ColumnPlan, IndexPlan, NotMigrated, UniquePlan
-from sdetl_engine.postgres.terms import Term, Untranslatable
-from sdetl_engine.postgres.translate import translate_condition, translate_expression
 from sdetl_engine.values.schema import Index, IndexTerm
 from sdetl_engine.values.types import Kind
 from sdetl_engine.wording import counted as many
