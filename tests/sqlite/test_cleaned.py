@@ -478,7 +478,7 @@ def test_killed_half_way_only_a_partial_is_left_and_the_next_start_sweeps_it(fil
 
 def test_a_long_statement_is_interrupted(files: Callable[[str], Files]) -> None:
     it = files(
-        """CREATE TABLE t(d TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90000)
+        """CREATE TABLE t(d TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250000)
         INSERT INTO t SELECT '5. Feb ' || (1000 + i % 9000) FROM n"""
     )
 
@@ -493,11 +493,13 @@ def test_a_long_statement_is_interrupted(files: Callable[[str], Files]) -> None:
             if self.started and time.monotonic() > self.started + 0.1:
                 raise Cancelled
 
-    began = time.monotonic()
     with pytest.raises(Cancelled):
-        it.run({("t", "d"): DATES}, Impatient())
-    assert time.monotonic() - began < 1.0
+        it.run({("t", "d"): DATES}, impatient := Impatient())
+    waited = time.monotonic() - impatient.started
     assert it.names() == {"source.db"}
+    began = time.monotonic()
+    it.run({("t", "d"): DATES})
+    assert waited < (time.monotonic() - began) / 2
 
 
 @pytest.mark.parametrize("unique", ["", " UNIQUE"])
@@ -506,17 +508,19 @@ def test_counting_what_would_change_and_looking_at_it_end_soon_after_somebody_as
 ) -> None:
     it = files(
         f"""CREATE TABLE t(d TEXT, n TEXT{unique}); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
-        WHERE i < 90000) INSERT INTO t SELECT 'Feb the ' || i || 'th, long ago', i FROM n"""
+        WHERE i < 250000) INSERT INTO t SELECT 'Feb the ' || i || 'th, long ago', i FROM n"""
     )
     rules = {("t", "d"): DATES, ("t", "n"): NULLS}
     for ask in (
-        lambda: count_changes(it.source, it.schema, rules, reporter=Impatient(0.05)),
-        lambda: preview(it.source, it.schema, rules, "t", "d", reporter=Impatient(0.05)),
+        lambda reporter: count_changes(it.source, it.schema, rules, reporter=reporter),
+        lambda reporter: preview(it.source, it.schema, rules, "t", "d", reporter=reporter),
     ):
         began = time.monotonic()
         with pytest.raises(Cancelled):
-            ask()
-        assert time.monotonic() - began < 0.6
+            ask(Impatient(0.05))
+        stopped = time.monotonic()
+        ask(SilentReporter())
+        assert stopped - began < (time.monotonic() - stopped) / 2
     assert it.names() == {"source.db"}
 
 

@@ -69,7 +69,7 @@ def refusal(path: Path) -> SourceError:
     started = time.monotonic()
     with pytest.raises(SourceError) as refused:
         inspect(path)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     assert refused.value.next_step
     assert refused.value.left_behind == "nothing"
     return refused.value
