@@ -201,6 +201,25 @@ def test_a_partitioned_table_is_proved_part_by_part(connection: Connection, sqli
     }  # fmt: skip
 
 
+def test_rows_arrive_frozen_so_that_vacuum_has_little_to_do(connection: Connection, sqlite_file: MakeSqlite) -> None:
+    """An autovacuum that reads the whole table is in the way of the switch, and of the first rollback."""
+    if connection.info.server_version < 140000:
+        pytest.skip("PostgreSQL notes from 14 on that frozen pages are visible to everybody")
+    path = sqlite_file(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, d TEXT); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+        " WHERE i < 5000) INSERT INTO t SELECT i, '2025-0' || (1 + i % 3) || '-01' FROM n"
+    )
+    month = ("d", PartitionUnit.MONTH)
+    load(path, connection, plan_of(path, {"id": "bigint", "d": "date"}, partition=month))
+    connection.commit()
+    connection.execute("ANALYZE candidate.t")
+    pages = connection.execute(
+        "SELECT relpages, relallvisible FROM pg_class WHERE relnamespace = 'candidate'::regnamespace AND relkind = 'r'"
+    ).fetchall()
+    # Not those on which two batches of PostgreSQL's own meet.
+    assert sum(visible for _, visible in pages) > 0.7 * sum(held for held, _ in pages) > 20
+
+
 def test_a_partition_is_chosen_by_the_moment_not_by_how_it_is_written(
     connection: Connection, sqlite_file: MakeSqlite
 ) -> None:

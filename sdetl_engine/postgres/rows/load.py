@@ -1,7 +1,8 @@
 """Rows from SQLite into PostgreSQL by binary COPY, hashed on their way out.
 
-The table must have been created in the same transaction: PostgreSQL then fills its pages strictly in order, and
-reading it back gives the same bytes (``postgres.rows.proof``).
+The table must have been created in the same transaction, outside of savepoints: PostgreSQL then fills its pages strictly
+in order, reading it back gives the same bytes (``postgres.rows.proof``), and its rows can be written frozen.  Otherwise
+autovacuum would read and write the whole version once more, at the very time of its switch, and be in the way of it.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _copy(
 ) -> Sent:
     what = f"load {plan.name}"
     target = copy_target(schema, part.table, plan.loaded_columns)
-    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(target)
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary, FREEZE)").format(target)
     rows = 0
     try:
         with (
