@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from sdetl_engine.profiling.facts import TypeVerdict
@@ -14,10 +15,16 @@ from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
 
 
 def cleaning_rules(profile: ProfileResult, settings: Settings) -> Mapping[tuple[str, str], ColumnRules]:
-    """What may be done to each column: from its chosen type, the declared marks and the plan's list."""
+    """What may be done to each column: from its chosen type, the declared marks and the plan's list.
+
+    Where the profile, which read every value, met no empty text, none is looked for.
+    """
+    empties = {(facts.table, column.column): column.empties for facts in profile.tables for column in facts.columns}
     rules = {}
     for verdict in profile.verdicts:
         rule = _rules_of(verdict, settings)
+        if not empties[verdict.table, verdict.column] and "" not in rule.marks:
+            rule = dataclasses.replace(rule, empty_to_null=False)
         if not verdict.left_out and rule.is_active:
             rules[verdict.table, verdict.column] = rule
     return rules
