@@ -41,7 +41,7 @@ from sdetl_engine.postgres.gates import REFUSED as _REFUSED
 from sdetl_engine.postgres.gates import Gated, GateLost, Gates
 from sdetl_engine.postgres.place import place_of_live
 from sdetl_engine.postgres.search_paths import lead, refuse_obstacles, roles_led_to, schemas_of_service
-from sdetl_engine.postgres.waiting import oldest_snapshot, who_blocks
+from sdetl_engine.postgres.waiting import end_autovacuum, oldest_snapshot, outlasting_autovacuum, who_blocks
 from sdetl_engine.settings import CutoverSettings
 
 Guard = Callable[[psycopg.Connection[Any], str], None]
@@ -168,7 +168,7 @@ class _Switch:
                     return self._try_for_locks(prepared, xid)
                 except (*_REFUSED, _StartOver) as refused:
                     self._connection.rollback()
-                    blocker = who_blocks(self._connection, self._order.serving_schema, ())
+                    blocker = who_blocks(self._connection, self._order.serving_schema, candidate=self._order.to_version)
                     self._connection.rollback()
                     self._pause(str(refused) if isinstance(refused, _StartOver) else blocker)
         except psycopg.Error as error:
@@ -193,7 +193,7 @@ class _Switch:
                     prepared.complete(None)
                 except (*_REFUSED, _TryAgain) as refused:
                     self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
-                    self._pause(self._reason(refused, prepared))
+                    self._give_way(refused, prepared)
                     continue
                 self.was_led = prepared.was_led
                 return prepared.script(), prepared.previous
@@ -212,7 +212,7 @@ class _Switch:
                 except (*_REFUSED, _TryAgain, GateLost) as refused:
                     self._connection.execute("ROLLBACK TO SAVEPOINT sdetl_locks")
                     gates.open()
-                    self._pause(self._reason(refused, prepared))
+                    self._give_way(refused, prepared)
                     continue
                 self._commit(xid)
                 now = time.monotonic()
@@ -225,6 +225,13 @@ class _Switch:
                     prepared.carried,
                     prepared.led_roles,
                 )
+
+    def _give_way(self, refused: Exception, prepared: _Prepared) -> None:
+        """Let everybody through, autovacuum excepted, and wait.  Raises TargetError when it is enough, Cancelled."""
+        reason = self._reason(refused, prepared)
+        if prepared.previous is not None:
+            end_autovacuum(self._connection, prepared.previous)
+        self._pause(reason)
 
     def _reason(self, refused: Exception, prepared: _Prepared) -> str:
         if isinstance(refused, _TryAgain):
@@ -307,8 +314,10 @@ class _Prepared:
         # Who was led to the version before is led to the new one, wherever that stands.
         self.led_roles = order.roles or (roles_led_to(connection, self._place or "") if self.was_led else ())
         refuse_obstacles(connection, self.led_roles, _still_live(order))
-        for statement in _locking(_tables_of(connection, order.to_version), "SHARE"):
-            connection.execute(statement)
+        # Nobody reads the candidate yet: nobody waits behind this.
+        with outlasting_autovacuum(connection):
+            for statement in _locking(_tables_of(connection, order.to_version), "SHARE"):
+                connection.execute(statement)
         if order.guard is not None:
             order.guard(connection, order.to_version)
         # The owners of materialized views compute them under their own policies.
@@ -425,10 +434,10 @@ class _Prepared:
         return [relation for relation, _ in relations if relation not in others]
 
     def refuse_old_snapshots(self) -> None:
-        """A REPEATABLE READ session older than the load would see the new version empty.  Raises _TryAgain."""
+        """A REPEATABLE READ session older than the load may see the new version empty.  Raises _TryAgain."""
         reader = oldest_snapshot(self._connection, self._order.to_version)
         if reader is not None:
-            raise _TryAgain(f"{reader} reads from a moment before the load and would see the new version empty")
+            raise _TryAgain(f"{reader} reads from a moment before the load and may see the new version empty")
 
     def _put_up(self, rebinding: Rebinding) -> None:
         """Everything that is bound, compared with what it was, and tried as its readers."""
