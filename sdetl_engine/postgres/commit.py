@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 0.2
 
 
 def was_committed(connect: Callable[[], psycopg.Connection[Any]], xid: str, version: str) -> bool:
-    """True when the transaction was committed, False when it was not.
+    """True when the transaction that makes the version live was committed, and is on disk; False when it was not.
 
     ``connect`` raises TargetError while the server cannot be reached.  Raises TargetError saying that nobody knows
     when the server does not answer in time; ``sdetl versions`` tells once it does.
@@ -24,7 +24,7 @@ def was_committed(connect: Callable[[], psycopg.Connection[Any]], xid: str, vers
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
-            status = _status(connect, xid)
+            status = _status(connect, xid, version)
         except (psycopg.Error, SdetlError):
             status = "unreachable"
         if status in ("committed", "aborted"):
@@ -45,9 +45,23 @@ def flush(connection: psycopg.Connection[Any]) -> None:
     connection.execute("SELECT pg_logical_emit_message(true, 'sdetl', '')")
 
 
-def _status(connect: Callable[[], psycopg.Connection[Any]], xid: str) -> str:
+def _status(connect: Callable[[], psycopg.Connection[Any]], xid: str, version: str) -> str:
     with connect() as connection:
         connection.autocommit = True
-        row = connection.execute("SELECT pg_xact_status(%s::xid8)", [xid]).fetchone()
+        try:
+            row = connection.execute("SELECT pg_xact_status(%s::xid8)", [xid]).fetchone()
+        except psycopg.errors.InvalidParameterValue:
+            # A server that crashed before it had written the transaction down will give out its number again.
+            return "aborted"
         # NULL: so long ago that the server has forgotten it, which no transaction of ours is.
-        return str(row[0]) if row is not None else "unknown"
+        status = str(row[0]) if row is not None else "unknown"
+        if status == "committed" and not _is_live(connection, version):
+            return "aborted"  # It has given it out to somebody else by now.
+        if status == "committed":
+            flush(connection)
+        return status
+
+
+def _is_live(connection: psycopg.Connection[Any], version: str) -> bool:
+    query = "SELECT FROM sdetl.versions WHERE version = %s AND status = 'live'"
+    return connection.execute(query, [version]).fetchone() is not None

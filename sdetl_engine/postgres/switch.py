@@ -175,7 +175,9 @@ class _Switch:
             if self._connection.closed:
                 raise _not_made(self._order) from None
             self._connection.rollback()
-            raise statement_error(error, f"making version {self._order.to_version} live") from None
+            told = statement_error(error, f"making version {self._order.to_version} live")
+            told.left_behind = _still_live(self._order)
+            raise told from None
         except BaseException:
             if not self._connection.closed:
                 self._connection.rollback()

@@ -45,12 +45,25 @@ def who_blocks(
         [schema, [b.node[1] for b in bound if b.node[0] == "relation"], candidate],
     ).fetchone()
     if row is None:
-        return "a table was locked by a session that is gone again"
+        return _who_switches(connection) or "a lock was held by a session that is gone again"
     pid, user, application, state, relation, seconds = row
     if user is None:
         # The server's own processes have no user.
         return f"autovacuum (server process {pid}) has been at work on {relation} for {seconds} s"
     return f"server process {pid} ({user}, {application}, {state}) has held a lock on {relation} for {seconds} s"
+
+
+def _who_switches(connection: psycopg.Connection[Any]) -> str | None:
+    """Another session that makes some version live: they take turns."""
+    row = connection.execute(
+        """
+        SELECT pid FROM pg_locks, hashtextextended('sdetl switch', 0) AS key
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND (classid::bigint << 32) + objid::bigint = key
+        """
+    ).fetchone()
+    return f"server process {row[0]} is making another version live" if row is not None else None
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from sdetl_engine.errors import TargetError
 from sdetl_engine.postgres import commit, registry
@@ -155,6 +156,17 @@ def test_a_lost_reply_to_commit_is_settled_by_asking(it: Desk, two: tuple[str, s
     assert one_whole_version(it) == two[1]
 
 
+@pytest.mark.parametrize("of_whom", ["nobody yet", "somebody else"])
+def test_a_number_that_a_crashed_server_gives_out_again_is_not_taken_for_the_switch(
+    it: Desk, two: tuple[str, str], of_whom: str
+) -> None:
+    """The number of a transaction that never reached the disk is the next one that the server gives out."""
+    ((known,),) = it.ask("SELECT pg_current_xact_id()::text")
+    xid = known if of_whom == "somebody else" else str(int(known) + 1_000_000)
+    assert commit.was_committed(it.connect, known, two[0])
+    assert not commit.was_committed(it.connect, xid, two[1])
+
+
 def test_a_reply_that_nobody_can_ask_for_is_told_as_unknown(
     it: Desk, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +182,34 @@ def test_a_reply_that_nobody_can_ask_for_is_told_as_unknown(
         it.switch_to(two[1], connect=connect)
     assert told.value.kind == "switch-unknown"
     assert "sdetl versions" in told.value.next_step
+
+
+def test_another_switch_and_a_lock_on_the_candidate_are_named(it: Desk, two: tuple[str, str]) -> None:
+    with it.connect() as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sdetl switch', 0))")
+        with pytest.raises(
+            TargetError, match=f"server process {other.info.backend_pid} is making another version live"
+        ):
+            it.switch_to(two[1], attempts=2)
+    with psycopg.connect(it.conninfo, application_name="psql") as other:
+        other.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(sql.Identifier(two[1], "tickets")))
+        pid = other.info.backend_pid
+        with pytest.raises(TargetError, match=rf"server process {pid} \(.*psql.* held a lock on tickets"):
+            it.switch_to(two[1], attempts=1)
+    it.switch_to(two[1])
+    assert one_whole_version(it) == two[1]
+
+
+def test_what_the_server_refuses_says_what_is_still_live(it: Desk, two: tuple[str, str]) -> None:
+    it.run(
+        "CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no ddl today''; END'",
+        "CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION no_ddl()",
+    )
+    with pytest.raises(TargetError, match="no ddl today") as refused:
+        it.switch_to(two[1])
+    assert refused.value.left_behind == f"{two[0]} is still live in servicedesk, whole"
+    it.run("DROP EVENT TRIGGER no_ddl")
+    assert one_whole_version(it) == two[0]
 
 
 def test_a_long_reader_is_named_and_never_queues_others_for_long(it: Desk, two: tuple[str, str]) -> None:
