@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
+from textual.events import Key
 from textual.screen import Screen
 
 import sdetl_engine as engine
@@ -99,6 +101,12 @@ class SdetlApp(App[int]):
         Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="quit-too"),
         Binding("ctrl+c", "explain_interrupt", show=False, priority=True, id="interrupt"),
     ]
+
+    def on_key(self, event: Key) -> None:
+        """A capital that nobody wanted means its small letter: the screens print keys as capitals."""
+        if len(event.key) == 1 and event.key.isupper():
+            event.stop()
+            self.simulate_key(event.key.lower())
 
     def __init__(self, session: Session) -> None:
         super().__init__(driver_class=Keyboard)
@@ -658,10 +666,11 @@ class SdetlApp(App[int]):
             words = [f"run {run.run_id}: {run.version} went live in {run.settings.serving_schema}", report]
         else:
             stage = now.next_stage
+            where = shlex.join(["--workspace", str(run.workspace.root)])
             at = f" at {stage}" if stage is not None else ""
             words = [
                 f"run {run.run_id} is left{at}; nothing has changed for readers",
-                f"go on: sdetl, or sdetl run --resume {run.run_id}",
+                f"go on: sdetl {where}, or sdetl run --resume {run.run_id} {where}",
             ]
         error = now.outcome.error if now.outcome is not None else None
         if error is not None:

@@ -80,6 +80,7 @@ class Pulse:
     per_second: float | None = None
     remaining: float | None = None
     elapsed: float = 0.0
+    """Seconds since the stage at work began; 0 while nothing works."""
     rates: tuple[float, ...] = ()
     health: Health | None = None
     log_count: int = 0
@@ -165,7 +166,6 @@ class Bridge:
         self._meter = RateMeter()
         self._rates: collections.deque[float] = collections.deque(maxlen=_RATES)
         self._work_began: float | None = None
-        self._worked = 0.0
         self._told: collections.deque[LogLine] = collections.deque(maxlen=_TOLD)
         self._health: tuple[float, Health] | None = None
         self._log_count = 0
@@ -188,7 +188,6 @@ class Bridge:
             return
         self.close()
         self.runner = runner
-        self._worked = 0.0
         self._rates.clear()
 
     def run_states(self) -> list[RunState]:
@@ -382,6 +381,7 @@ class Bridge:
     def _note(self, event: Event) -> None:
         self._log_count += 1
         if event.name == "StageStarted":
+            self._work_began = time.monotonic()
             self._told.clear()
         noted = LogLine(time.strftime("%H:%M:%S"), event.level, event.message)
         self.log.append(noted)
@@ -389,10 +389,9 @@ class Bridge:
             self._told.append(noted)
 
     def _elapsed(self, *, running: bool) -> float:
-        if self._work_began is not None and not running:
-            self._worked += time.monotonic() - self._work_began
+        if not running:
             self._work_began = None
-        return self._worked + (time.monotonic() - self._work_began if self._work_began is not None else 0.0)
+        return time.monotonic() - self._work_began if self._work_began is not None else 0.0
 
     def _measure(self, *, running: bool) -> Health | None:
         now = time.monotonic()

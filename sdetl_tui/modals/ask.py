@@ -59,8 +59,8 @@ class Confirm(ModalScreen[bool]):
         self.query_one("#cancel", Button).focus()
 
     def on_key(self, event: Key) -> None:
-        """The letter that accepts."""
-        if event.key == self._key:
+        """The letter that accepts, small or capital."""
+        if event.key.lower() == self._key:
             event.stop()
             self.dismiss(True)
 

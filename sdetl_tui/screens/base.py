@@ -116,7 +116,12 @@ class PlaceScreen(SparedScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Banner, rail and body, log, next action, status, keys."""
-        yield Static(content(line("sdetl needs a terminal of at least 60 columns and 18 rows.")), id="too-small")
+        yield Static(
+            content(
+                line("sdetl needs a terminal of at least 60 columns and 18 rows. Make it larger, or leave with F10.")
+            ),
+            id="too-small",
+        )
         with Vertical(id="all"):
             yield Banner(id="banner")
             yield Rail(id="flat-rail")

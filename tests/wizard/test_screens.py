@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
 from textual.widgets import DataTable
 
-from sdetl_engine import Finding, Severity, Stage, Status
+from sdetl_engine import Event, Finding, Severity, Stage, Status
 from sdetl_tui.app import Form
 from sdetl_tui.themes import THEMES
 from sdetl_tui.wizard import STAGE_OF, Place
@@ -115,6 +117,49 @@ async def test_leaving_tells_how_the_run_stands(seat: Seat, finished: Stage | No
         await operator.press("f10")
         assert operator.app.return_code == code
         assert any("sdetl" in words or "live" in words for words in operator.app.last_words)
+
+
+async def test_a_key_that_the_screens_print_as_a_capital_may_be_typed_as_one(seat: Seat) -> None:
+    async with seat(Stage.CANARY, holds=True) as operator:
+        await operator.press("F")
+        assert place_of(operator) is Place.FINDINGS
+        await operator.press("G", "Y")
+        assert "Working ..." in operator.shown
+        await operator.press("X", "S")
+        assert operator.replay.reporter.is_stopping
+        operator.replay.let_go()
+        await operator.settle()
+
+
+async def test_a_capital_in_a_text_stays_one(seat: Seat) -> None:
+    async with seat(Stage.REPORT) as operator:
+        await operator.press("f", "slash")
+        await operator.type("KeY")
+        assert "KeY" in operator.shown
+
+
+async def test_leaving_tells_the_whole_command_to_go_on(seat: Seat) -> None:
+    async with seat(Stage.SCORE) as operator:
+        await operator.press("f10")
+        assert any(
+            f"--workspace {operator.replay.deployment.workspace.root}" in words for words in operator.app.last_words
+        )
+
+
+async def test_elapsed_is_the_time_of_the_stage_at_work(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1000.0
+    monkeypatch.setattr("sdetl_tui.bridge.time", SimpleNamespace(monotonic=lambda: clock, strftime=time.strftime))
+    async with seat(Stage.CANARY, holds=True) as operator:
+        await operator.press("enter", "y")
+        clock += 300
+        assert operator.app.bridge.poll().elapsed == 300
+        operator.replay.reporter.events.append(Event("StageStarted", "validate started", {}, "info"))
+        operator.app.bridge.poll()
+        clock += 5
+        assert operator.app.bridge.poll().elapsed == 5
+        operator.replay.let_go()
+        await operator.settle()
+        assert operator.app.bridge.poll().elapsed == 0
 
 
 async def test_an_action_that_cannot_be_done_says_why(seat: Seat) -> None:
