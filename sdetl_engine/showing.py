@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sdetl_engine.checklist import Stage
 from sdetl_engine.deployment import Deployment
 from sdetl_engine.events import Reporter
 from sdetl_engine.findings import Evidence, Finding
-from sdetl_engine.profiling.facts import KeyFacts, TypeVerdict
+from sdetl_engine.profiling.facts import KeyFacts
 from sdetl_engine.records import PreflightResult, ProfileResult
-from sdetl_engine.sqlite import iso
+from sdetl_engine.sqlite import behind
 from sdetl_engine.sqlite.addressing import RowKey, key_text, row_key
-from sdetl_engine.sqlite.fits import fits_sql, register_functions, text_codec
+from sdetl_engine.sqlite.fits import text_codec
 from sdetl_engine.sqlite.keys import is_orphan_sql
 from sdetl_engine.sqlite.open import open_readonly, quote
 from sdetl_engine.values.encodings import visible
 from sdetl_engine.values.missing import markers_for
-from sdetl_engine.values.schema import Schema
-from sdetl_engine.values.types import DATE_KINDS, Kind, TargetType
+from sdetl_engine.values.schema import Schema, Table
 
 _LONGEST = 200
 _SHOWN_BYTES = 4 * _LONGEST
@@ -67,8 +68,7 @@ def finding_rows(
     path = Path(run.results.load(Stage.PREFLIGHT, PreflightResult).frozen.path)
     with contextlib.closing(open_readonly(path)) as connection:
         codec = text_codec(connection)
-        register_functions(connection)
-        iso.register(connection)
+        behind.register(connection)
         rows = _stoppable(connection, place.query(after), place.parameters(after, limit), reporter)
     found = tuple(
         Evidence(_text("text", row[0], codec), visible(_text(row[1], row[2], codec), _LONGEST)) for row in rows
@@ -114,7 +114,7 @@ class _Place:
             onward = f"({keys}) > ({', '.join(bounds)})"
         return (
             f"SELECT CAST({self.name} AS BLOB), typeof({value}), CASE WHEN typeof({value}) IN ('text', 'blob')"
-            f" THEN substr(CAST({value} AS BLOB), 1, {_SHOWN_BYTES}) ELSE {value} END, {', '.join(parts)}"
+            f" THEN coalesce(substr(CAST({value} AS BLOB), 1, {_SHOWN_BYTES}), x'') ELSE {value} END, {', '.join(parts)}"
             f" FROM {self.table} AS s WHERE {onward} AND ({self.condition}) ORDER BY {keys} LIMIT :limit"
         )
 
@@ -128,7 +128,7 @@ class _Place:
 
 
 def _place(run: Deployment, finding: Finding) -> _Place | None:
-    if finding.table is None or finding.column is None or not run.results.has(Stage.PROFILE):
+    if finding.table is None or not run.results.has(Stage.PROFILE):
         return None
     schema = run.results.load(Stage.PREFLIGHT, PreflightResult).source_schema
     table = next((t for t in schema.tables if t.name == finding.table), None)
@@ -136,114 +136,71 @@ def _place(run: Deployment, finding: Finding) -> _Place | None:
     profile = run.results.load(Stage.PROFILE, ProfileResult)
     if table is None or key is None or finding.table not in {t.table for t in profile.tables}:
         return None
-    declared = markers_for(run.settings.clean.null_markers, finding.table, finding.column)
-    marks = {f"mark{number}": mark for number, mark in enumerate(declared)}
-    value = f"s.{quote(finding.column)}"
-    if finding.rule in _ORPHANS:
-        condition = _orphans(profile, schema, finding)
-    elif finding.rule in _OF_KEYS:
-        condition = _OF_KEYS[finding.rule](quote(finding.table), key, value)
-    else:
-        condition = _of_values(profile, finding, value, marks)
-    if condition is None:
-        return None
     terms = tuple(f"s.{term}" for term in key.terms)
     name = f"'rowid ' || {terms[0]}" if key.is_rowid else key_text(table, key, "s")
-    return _Place(quote(finding.table), terms, name, value, condition, marks)
+    place = functools.partial(_Place, quote(finding.table), terms, name)
+    if finding.rule in behind.OF_VALUES:
+        return _of_values(run, profile, finding, place)
+    columns, condition = _of_rows(profile, schema, finding, table, key)
+    return place(behind.together(columns), condition, {}) if condition is not None else None
 
 
-def _orphans(profile: ProfileResult, schema: Schema, finding: Finding) -> str | None:
-    relation = next((r for r in profile.relation_facts if _is_of(r, finding)), None)
-    if relation is None:
-        return None
+def _of_rows(
+    profile: ProfileResult, schema: Schema, finding: Finding, table: Table, key: RowKey
+) -> tuple[Sequence[str], str | None]:
+    """The columns by which rows are told, and the condition that tells them, if the rule is about rows at all."""
+    if finding.rule in _ORPHANS:
+        relation = next((r for r in profile.relation_facts if _is_it(finding, r, r.orphan_rows)), None)
+        return (relation.columns, _orphans(schema, relation)) if relation is not None else ((), None)
+    condition = behind.OF_ROWS.get(finding.rule)
+    if condition is None:
+        return (), None
+    columns: Sequence[str] = (finding.column,) if finding.column is not None else ()
+    if finding.rule == "ROW-DUPLICATE":
+        columns = [column.name for column in table.columns]
+    elif not columns:
+        counts = {"KEY-DUPLICATE": "duplicate_rows", "KEY-NULL": "null_rows"}
+        keys = profile.table(table.name).keys
+        columns = next((k.columns for k in keys if _is_it(finding, k, getattr(k, counts[finding.rule]))), ())
+    return columns, condition(table, key, columns) if columns else None
+
+
+def _is_it(finding: Finding, facts: KeyFacts, count: int) -> bool:
+    """Whether the finding is about this key or relation; of one with several columns only the message names them."""
+    if (facts.table, count) != (finding.table, finding.count):
+        return False
+    return facts.columns == (finding.column,) if finding.column else ", ".join(facts.columns) in finding.message
+
+
+def _orphans(schema: Schema, relation: KeyFacts) -> str:
     parent = next((t for t in schema.tables if t.name == relation.parent), None)
     is_there = parent is not None and set(relation.parent_columns) <= {c.name for c in parent.columns}
     return is_orphan_sql("s", relation.columns, relation.parent if is_there else None, relation.parent_columns)
 
 
-def _of_values(profile: ProfileResult, finding: Finding, value: str, marks: Iterable[str]) -> str | None:
-    assert finding.table is not None
-    assert finding.column is not None
-    judge = _OF_VALUES.get(finding.rule)
-    if judge is None:
+def _of_values(
+    run: Deployment, profile: ProfileResult, finding: Finding, place: Callable[..., _Place]
+) -> _Place | None:
+    if finding.table is None or finding.column is None:
         return None
-    verdict = profile.verdict(finding.table, finding.column)
-    said = judge(verdict, profile.table(finding.table).column(finding.column).proposed, value)
-    missing = "".join(f" AND {value} IS NOT :{name}" for name in marks)
-    return f"{value} IS NOT NULL AND {value} <> ''{missing} AND ({said})" if said is not None else None
-
-
-def _is_of(relation: KeyFacts, finding: Finding) -> bool:
-    return (relation.table, relation.columns, relation.orphan_rows) == (
-        finding.table,
-        (finding.column,),
-        finding.count,
+    declared = markers_for(run.settings.clean.null_markers, finding.table, finding.column)
+    marks = {f"mark{number}": mark for number, mark in enumerate(declared)}
+    value = f"s.{quote(finding.column)}"
+    began = run.journal.last("stage_started", stage=str(Stage.PROFILE))
+    column = behind.Column(
+        value,
+        profile.table(finding.table).column(finding.column),
+        profile.verdict(finding.table, finding.column),
+        datetime.fromisoformat(began["at"]) if began is not None else datetime.now(UTC),
     )
-
-
-def _no_date(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
-    """What no accepted format reads in the settled order; while that is not settled, in neither."""
-    orders = (True, False) if verdict.day_first is None else (verdict.day_first,)
-    read = [f"{iso.to_iso(value, order, verdict.agreement)} IS NOT NULL" for order in orders]
-    known = f"typeof({value}) = 'text' AND ({iso.is_iso(value)} OR {' OR '.join(read)})"
-    if verdict.agreement:
-        known = f"({known}) OR {read[0]}"
-    return f"NOT ({known})"
-
-
-def _either(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
-    """What can be read day first and month first, and is another day then."""
-    if verdict.agreement:
+    said = behind.OF_VALUES[finding.rule](column)
+    if said is None:
         return None
-    day, month = (iso.to_iso(value, day_first) for day_first in (True, False))
-    return f"typeof({value}) = 'text' AND NOT {iso.is_iso(value)} AND {day} <> {month}"
-
-
-def _without_key(table: str, key: RowKey, value: str) -> str | None:
-    return f"{value} IS NULL"
-
-
-def _repeated(table: str, key: RowKey, value: str) -> str | None:
-    """What has a key that a row before it has, told apart byte by byte as PostgreSQL will."""
-    if not key.is_rowid:
-        return None
-    firsts = f"SELECT min({key.of('f')}) FROM {table} AS f GROUP BY {value.replace('s.', 'f.', 1)} COLLATE BINARY"
-    return f"{value} IS NOT NULL AND {key.of('s')} NOT IN ({firsts})"
-
-
-def _rewritten(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
-    written = iso.to_iso(value, verdict.day_first, verdict.agreement)
-    is_text = "TRUE" if verdict.agreement else f"typeof({value}) = 'text'"
-    return f"{is_text} AND NOT {iso.is_iso(value)} AND {written} IS NOT NULL"
-
-
-def _misfit(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
-    """Pairs of truth are judged by the column as a whole: their rows are not told one by one."""
-    if proposed in DATE_KINDS:
-        return _no_date(verdict, proposed, value)
-    return None if proposed is Kind.BOOLEAN else f"NOT ({fits_sql(proposed, value)})"
-
-
-def _residue(verdict: TypeVerdict, proposed: Kind, value: str) -> str | None:
-    return _misfit(verdict, TargetType.parse(verdict.chosen).kind, value)
+    unmarked = "".join(f" AND {value} IS NOT :{name}" for name in marks)
+    return place(value, f"{value} IS NOT NULL{unmarked} AND ({said})", marks)
 
 
 _ORPHANS = frozenset({"FK-ORPHANS", "RELATION-ORPHANS"})
-_OF_KEYS: Mapping[str, Callable[[str, RowKey, str], str | None]] = {
-    "KEY-DUPLICATE": _repeated,
-    "KEY-NULL": _without_key,
-}
-_OF_VALUES: Mapping[str, Callable[[TypeVerdict, Kind, str], str | None]] = {
-    "BREAKER-COLUMNS": _misfit,
-    "BREAKER-DATES": _no_date,
-    "DATE-CORRUPT": _no_date,
-    "DATE-ORDER": _either,
-    "DATE-ORDER-UNDECIDED": _either,
-    "DATE-TO-ISO": _rewritten,
-    "TEXT-UNLOADABLE": _residue,
-    "TYPE-MISMATCH": _misfit,
-    "TYPE-RESIDUE": _residue,
-}
 
 
 def _text(kind: object, raw: object, codec: str) -> str:
@@ -251,4 +208,6 @@ def _text(kind: object, raw: object, codec: str) -> str:
         return "NULL"
     if not isinstance(raw, bytes):
         return str(raw)
+    if not raw:
+        return "(empty)"
     return f"x'{raw.hex()}'" if kind == "blob" else raw.decode(codec, "backslashreplace")

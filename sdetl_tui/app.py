@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.events import Key
@@ -29,7 +29,7 @@ from sdetl_engine import (
     Status,
 )
 from sdetl_tui.blocks import Span, Tone, line
-from sdetl_tui.driver import Keyboard
+from sdetl_tui.driver import Keyboard, KeyDone
 from sdetl_tui.export import export
 from sdetl_tui.glyphs import ASCII, UNICODE
 from sdetl_tui.modals.ask import Choose, Confirm, TypeToConfirm
@@ -107,6 +107,11 @@ class SdetlApp(App[int]):
         if len(event.key) == 1 and event.key.isupper():
             event.stop()
             self.simulate_key(event.key.lower())
+
+    def on_key_done(self, message: KeyDone) -> None:
+        """The keyboard asks whether a key is through."""
+        with contextlib.suppress(ScreenStackError):
+            message.follow(self)
 
     def __init__(self, session: Session) -> None:
         super().__init__(driver_class=Keyboard)

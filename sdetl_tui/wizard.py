@@ -319,7 +319,7 @@ def run_on_until(now: Situation) -> tuple[Stage | None, str | None]:
     if not now.has_run:
         return None, "there is no run yet"
     if now.running:
-        return None, "a stage is at work already"
+        return None, "a stage is at work; press G once it is done"
     if (why := _forbidden(now, Stage.PREFLIGHT)) is not None:
         return None, why
     first = now.next_stage

@@ -112,10 +112,77 @@ def test_a_declared_mark_is_not_among_them(tmp_path: Path) -> None:
     assert finding_rows(runner.deployment, other).evidence == ()
 
 
-def test_what_is_no_rule_about_rows_shows_none(troubled: Runner) -> None:
-    whole = [f for f in troubled.findings if f.column is None]
-    assert not any(can_show_rows(troubled.deployment, f) for f in whole)
-    assert all(finding_rows(troubled.deployment, f).evidence == () for f in whole)
+def test_what_is_no_rule_about_rows_shows_none(tmp_path: Path) -> None:
+    runner = profiled(make_sqlite(tmp_path / "empty.db", "CREATE TABLE none (id INTEGER, at TEXT)"), tmp_path / "w")
+    (finding,) = [f for f in runner.findings if f.rule == "TABLE-EMPTY"]
+    assert not can_show_rows(runner.deployment, finding)
+    assert finding_rows(runner.deployment, finding).evidence == ()
+
+
+# What the profile only counts: every kind of it in a column of its own, with neighbours that are none.
+_COUNTED = """
+CREATE TABLE events (place TEXT, day TEXT COLLATE NOCASE, at TIMESTAMP, mixed TIMESTAMP, zoned TIMESTAMP,
+  code TEXT, title TEXT, ref REAL, since TIMESTAMP, must TIMESTAMP NOT NULL, status TEXT, booked_at INTEGER, old TEXT,
+  anything);
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+INSERT INTO events SELECT 'p' || (i % 7), 'd' || i,
+  CASE i % 100 WHEN 0 THEN printf('29%02d-01-01 10:00:00', i / 100) WHEN 1 THEN '13/2/2901 9:00' ELSE printf('2024-12-%02d 10:00:00', 1 + i % 28) END,
+  CASE i % 100 WHEN 0 THEN '12/31/2024' WHEN 1 THEN '5/6/2024' ELSE printf('%02d/12/2024', 13 + i % 15) END,
+  CASE i % 40 WHEN 0 THEN '2024-12-01T10:00:00Z' WHEN 1 THEN '2024-12-01 10:00:00+05:30' ELSE printf('2024-12-%02d 10:00:00', 1 + i % 28) END,
+  CASE i % 5 WHEN 0 THEN '0' WHEN 1 THEN '007' WHEN 2 THEN '70' WHEN 3 THEN '0x7' ELSE 'a01' END,
+  CASE i % 50 WHEN 0 THEN 'bell' || char(7) WHEN 1 THEN 'tab' || char(9) WHEN 2 THEN 'next' || char(133) WHEN 3 THEN 'bidi' || char(8238)
+    ELSE 'title ' || i END,
+  CASE WHEN i % 3 THEN i * 1.0 END,
+  CASE WHEN i % 25 THEN printf('2024-12-%02d 10:00:00', 1 + i % 28) ELSE '' END,
+  CASE WHEN i % 25 THEN printf('2024-12-%02d 10:00:00', 1 + i % 28) ELSE '' END,
+  CASE i % 20 WHEN 0 THEN 'N/A' WHEN 1 THEN '?' WHEN 2 THEN 'n/a?' ELSE 'open' END,
+  1700000000 + i, printf('%02d/12/%02d', 13 + i % 15, i % 30), CASE i % 3 WHEN 0 THEN i WHEN 1 THEN 'word' ELSE x'00ff' END FROM n;
+INSERT INTO events SELECT * FROM events WHERE rowid % 200 = 0;
+INSERT INTO events SELECT * FROM events WHERE rowid = 200;
+CREATE TABLE stays (person TEXT, night INTEGER, room TEXT, PRIMARY KEY (person, night));
+INSERT INTO stays SELECT place, CASE WHEN rowid % 90 THEN rowid END, day FROM events;
+CREATE TABLE visits (id INTEGER PRIMARY KEY, person TEXT, night INTEGER, FOREIGN KEY (person, night) REFERENCES stays);
+INSERT INTO visits SELECT rowid, place, CASE WHEN rowid % 4 THEN rowid ELSE -rowid END FROM events;
+"""
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    folder = tmp_path_factory.mktemp("counted")
+    return profiled(make_sqlite(folder / "events.db", _COUNTED), folder / "w")
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "value"),
+    [
+        (
+            "ROW-DUPLICATE",
+            None,
+            "'p4', 'd200', '2902-01-01 10:00:00', '12/31/2024', '2024-12-01T10:00:00Z', '0', 'bell",
+        ),
+        ("DATE-FUTURE", "at", "13/2/2901 9:00"),
+        ("DATE-ORDER-CONFLICT", "mixed", "12/31/2024"),
+        ("DATE-ZONES-MIXED", "zoned", "2024-12-01 10:00:00+05:30"),
+        ("LEADING-ZEROS", "code", "007"),
+        ("TEXT-CONTROL", "title", "next\\x85"),
+        ("WHOLE-REALS", "ref", "1.0"),
+        ("EMPTY-TO-NULL", "since", "(empty)"),
+        ("EMPTY-NOT-NULL", "must", "(empty)"),
+        ("MISSING-MARK", "status", "N/A"),
+        ("DATE-NUMBERS", "booked_at", "1700000001"),
+        ("DATE-SHORT-YEARS", "old", "14/12/01"),
+        ("TYPE-MIXED", "anything", "x'00ff'"),
+        ("KEY-NULL", None, "'p6', NULL"),
+        ("FK-ORPHANS", None, "'p4', -4"),
+    ],
+)
+def test_what_is_only_counted_is_shown_when_asked_for(
+    counted: Runner, rule: str, column: str | None, value: str
+) -> None:
+    (finding,) = [f for f in counted.findings if (f.rule, f.column) == (rule, column)]
+    shown = list(all_rows(counted.deployment, finding, limit=13))
+    assert len(shown) == len({e.key for e in shown}) == finding.count > 0
+    assert any(e.value.startswith(value) for e in shown)
 
 
 _KEYED = """

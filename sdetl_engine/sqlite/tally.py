@@ -35,7 +35,7 @@ _ENDS_BLANK = re.compile("\x1f(?<=[ \\t\\r\\n]\x1f)")
 _CONTROL_BYTES = bytes(c for c in range(32) if c not in b"\t\n\r\x1f") + b"\x7f"
 _NO_CONTROL_BYTES = bytes(c for c in range(256) if c not in _CONTROL_BYTES)
 _C1_BYTES = re.compile(rb"\xc2[\x80-\x9f]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _EMPTY = re.compile(r"\x1f(?=\x1f)")
 _ONLY_ZERO = re.compile(r"\x1f0(?=\x1f)")
@@ -205,7 +205,7 @@ class TextTally:
         self.padded += times * (text != text.strip())
         self.with_nul += times * has_nul
         self.invalid_utf8 += times * (not is_valid)
-        self.with_controls += times * (_CONTROLS.search(text) is not None)
+        self.with_controls += times * (CONTROLS.search(text) is not None)
         self.digit_texts += times * (_DIGITS.fullmatch(text) is not None)
         self.leading_zeros += times * _is_zero_led(text)
         if text in _MARKS:

@@ -72,6 +72,7 @@ class PlaceScreen(SparedScreen[None]):
         self._log_seen = 0
         self._said = ""
         self._said_at = 0.0
+        self._is_said_over = False
         self.last_pulse: Pulse | None = None
         self._is_composed = False
 
@@ -183,15 +184,16 @@ class PlaceScreen(SparedScreen[None]):
         self.query_one("#head", Shown).show(contents(self._head(now)))
         is_here = now.running_stage is not None and STAGE_OF.get(self.place) is now.running_stage
         self.query_one(Meter).tell(pulse, app.glyphs, self.query_one("#body").size.width, in_full=is_here)
+        signature = self.signature(now)
+        is_other = signature != self._drawn_for
+        self._is_said_over |= is_other
+        if self._is_said_over and time.monotonic() - self._said_at > _SAID_SECONDS:
+            self._said = ""
         self._tell_next(now)
         self.query_one(StatusBar).tell(pulse, app.bridge.jobs, app.hint)
         self._tell_log(pulse)
-        signature = self.signature(now)
-        if signature != self._drawn_for:
+        if is_other:
             self._drawn_for = signature
-            if time.monotonic() - self._said_at > _SAID_SECONDS:
-                self._said = ""
-            self._tell_next(now)
             self.call_later(self.redraw)
 
     async def redraw(self) -> None:
@@ -213,8 +215,8 @@ class PlaceScreen(SparedScreen[None]):
         self._drawn_for = None
 
     def say(self, words: str) -> None:
-        """Answer a key in the line at the bottom, until something changes."""
-        self._said, self._said_at = words, time.monotonic()
+        """Answer a key in the line at the bottom: until something has changed, and long enough to be read."""
+        self._said, self._said_at, self._is_said_over = words, time.monotonic(), False
         if self.last_pulse is not None:
             self._tell_next(self.last_pulse.situation)
 

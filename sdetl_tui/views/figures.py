@@ -44,12 +44,14 @@ def size(number: int | None) -> str:
 
 def share(part: int, whole: int) -> str:
     """A share in per cent that is never rounded to nothing or to all."""
-    if not whole or not part:
-        return "0 %" if whole else ""
-    value = part * 100 / whole
-    if value < 0.1:
-        return "<0.1 %"
-    return "100 %" if part == whole else f"{min(value, 99.9):.1f} %"
+    return percent(part / whole) if whole else ""
+
+
+def percent(fraction: float) -> str:
+    """A fraction (0 to 1) in per cent that is never rounded to nothing or to all."""
+    if fraction <= 0 or fraction >= 1:
+        return "0 %" if fraction <= 0 else "100 %"
+    return "<0.1 %" if fraction < 0.001 else f"{min(fraction * 100, 99.9):.1f} %"
 
 
 def duration(seconds: float) -> str:

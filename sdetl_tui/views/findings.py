@@ -11,7 +11,7 @@ import sdetl_engine as engine
 from sdetl_engine import RULES, Choice, Finding, Gate, Severity, Stage
 from sdetl_tui.blocks import SEVERITY_TONE, Column, Facts, Note, Row, Span, Table, Tone, line
 from sdetl_tui.views.evidence import EvidenceRows, evidence_rows
-from sdetl_tui.views.figures import Rows, count, said
+from sdetl_tui.views.figures import Rows, count, percent, said
 
 if TYPE_CHECKING:
     from sdetl_engine import Decision
@@ -94,7 +94,7 @@ def detail(look: Look, item: Item) -> tuple[Block, ...]:
         ("meaning", line(rule.meaning)),
     ]
     if finding.count:
-        part = f" ({finding.fraction:.1%})" if finding.fraction is not None else ""
+        part = f" ({percent(finding.fraction)})" if finding.fraction is not None else ""
         rows.append(("how many", line(f"{count(finding.count)}{part}")))
     if rule.threshold:
         rows.append(("threshold", line(f"{rule.threshold} (setting)")))

@@ -116,9 +116,9 @@ class Meter(Shown):
         return lines
 
     def _bar(self, snapshot: Snapshot, glyphs: Glyphs, width: int) -> Line:
-        cells = max(4, min(40, width - 10))
         if not snapshot.total:
-            return line(Span(glyphs.empty * cells, Tone.DIM), "  size unknown")
+            return line(Span(glyphs.empty * max(4, min(40, width - 18)), Tone.DIM), "  size unknown")
+        cells = max(4, min(40, width - 10))
         share = snapshot.done / snapshot.total
         return line(
             Span(bar(share, cells, glyphs), Tone.ACCENT),

@@ -96,6 +96,21 @@ def test_nothing_is_sent_while_nothing_changes(sqlite_file: MakeSource, database
         assert "--resume" in operator.shown()
 
 
+def test_keys_that_a_slow_line_delivers_together_do_what_they_do_one_by_one(
+    sqlite_file: MakeSource, database: str, tmp_path: Path
+) -> None:
+    with at_terminal(str(sqlite_file(TICKETS)), "--target", database, workspace=tmp_path / "w") as operator:
+        operator.sees("Begin a new run")
+        operator.press("enter")
+        operator.sees("Start pre-flight")
+        operator.press("enter")
+        operator.sees("Go on to backup")
+        operator.press("f/drill\r")
+        operator.sees("holding 'drill'", seconds=5)
+        operator.press("/\x15warning\r")
+        operator.sees("holding 'warning'", seconds=5)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_between_stages_ends_at_once(
     sqlite_file: MakeSource, database: str, tmp_path: Path, number: signal.Signals, code: int
