@@ -427,6 +427,8 @@ class SdetlApp(App[int]):
         ]
 
         def answered(yes: bool | None) -> None:
+            if yes is None:
+                self._say("Nothing was switched: for a minute nobody typed")
             if not yes:
                 return
             reason = f"typed {serving} in the wizard"

@@ -73,8 +73,11 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(False)
 
 
-class TypeToConfirm(ModalScreen[bool]):
-    """For the cutover and what cannot be undone by a key: a name has to be typed; the button arms when it is equal."""
+class TypeToConfirm(ModalScreen[bool | None]):
+    """For the cutover and what cannot be undone by a key: a name has to be typed; the button arms when it is equal.
+
+    The result is None when for a minute nobody typed: it does not lie in wait for whoever comes by next.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
@@ -118,6 +121,7 @@ class TypeToConfirm(ModalScreen[bool]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Armed only while the name is equal."""
         equal = event.value == self._wanted
+        self._ends = self._clock() + ARMED_SECONDS
         self.query_one("#accept", Button).disabled = not equal
         told = "armed: Enter goes to the button" if equal else self._missing(event.value)
         self.query_one("#missing", Static).update(content(line(told)))
@@ -147,7 +151,7 @@ class TypeToConfirm(ModalScreen[bool]):
 
     def _tick(self) -> None:
         if self._clock() > self._ends:
-            self.dismiss(False)
+            self.dismiss(None)
 
 
 class Choose(ModalScreen[str | None]):

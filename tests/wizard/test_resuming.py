@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
 
 from sdetl_engine import Choice, Decision, RunState, SourceError, Stage, Status
+from sdetl_tui.modals.ask import TypeToConfirm
 from sdetl_tui.wizard import Place
 from tests.wizard.conftest import Seat
 from tests.wizard.recorded import Face, Recorded
@@ -116,3 +118,26 @@ async def test_a_switch_that_was_broken_off_wants_its_name_again(seat: Seat, sta
         await operator.type("servicedesk")
         await operator.press("enter", "enter")
         assert operator.replay.started == [Stage.CUTOVER]
+
+
+async def test_a_question_that_nobody_answers_closes_and_says_that_nothing_was_switched(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with seat(Stage.VALIDATE) as operator:
+        operator.replay.put(dataclasses.replace(operator.replay.record(Stage.CUTOVER), status=Status.PENDING))
+        operator.replay.deployment.decide(Decision("CUTOVER-AGREEMENT", Choice.ACCEPT, "typed servicedesk"))
+        operator.app.go(Place.CUTOVER)
+        await operator.settle()
+        await operator.press("enter")
+        await operator.type("service")
+        question = operator.app.screen
+        assert isinstance(question, TypeToConfirm)
+        question._tick()
+        await operator.settle()
+        assert "4 more characters" in operator.words
+        now = time.monotonic()
+        monkeypatch.setattr(question, "_clock", lambda: now + 61)
+        question._tick()
+        await operator.settle()
+        assert "Nothing was switched: for a minute nobody typed" in operator.words
+        assert operator.replay.started == []
