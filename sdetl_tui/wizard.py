@@ -197,7 +197,7 @@ def primary(place: Place, now: Situation) -> Action:
     if place in STAGE_OF:
         return _at_stage(STAGE_OF[place], now)
     if place is Place.START:
-        why_not = "a run is at work: it has to end or be stopped first" if now.running else None
+        why_not = "a run is at work; X stops it" if now.running else None
         return Action(Deed.BEGIN, "Begin a new run", Guard.BUTTON, why_not or _forbidden(now, Stage.PREFLIGHT))
     if place is Place.ROLLBACK:
         return Action(Deed.ROLL_BACK, "Roll back", Guard.CONFIRM, _busy(now) or _forbidden(now))
@@ -252,7 +252,7 @@ def _while_running(stage: Stage, now: Situation) -> Action:
 def _again(stage: Stage, now: Situation) -> Action:
     assert now.stale_from is not None
     if stage is now.stale_from:
-        label = f"Run {stage} again with your decisions"
+        label = f"Run {stage} again"
         return Action(Deed.RUN, label, Guard.BUTTON, _forbidden(now, stage), stage=stage)
     return Action(
         Deed.GO,
@@ -284,7 +284,7 @@ def _forbidden(now: Situation, stage: Stage | None = None) -> str | None:
     if now.read_only:
         return "this session is read-only (--read-only)"
     if now.dry_run and (stage in _TOUCH_TARGET or stage is None):
-        return "this is a dry run (--dry-run): nothing is written to the target"
+        return "--dry-run writes nothing to the target"
     return None
 
 

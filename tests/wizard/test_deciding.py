@@ -91,7 +91,7 @@ async def test_a_halt_is_decided_with_a_reason_and_the_gate_follows_at_once(seat
         )
         assert decision.reason == "the form writes ? for unknown"
         await operator.press("h")
-        assert "Run profile again with your decisions" in operator.words
+        assert "Run profile again" in operator.words
         await operator.press("enter")
         assert operator.replay.record(Stage.PROFILE).status in (Status.PASSED, Status.REVIEW)
 

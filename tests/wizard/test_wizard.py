@@ -172,7 +172,7 @@ def test_nothing_else_begins_while_a_stage_works(place: Place) -> None:
 def test_what_a_decision_made_stale_runs_again_first() -> None:
     now = Situation(standing(Stage.MIGRATE), stale_from=Stage.PROFILE)
     again, later = primary(Place.PROFILE, now), primary(Place.SCORE, now)
-    assert (again.deed, again.stage, again.label) == (Deed.RUN, Stage.PROFILE, "Run profile again with your decisions")
+    assert (again.deed, again.stage, again.label) == (Deed.RUN, Stage.PROFILE, "Run profile again")
     assert (later.deed, later.place) == (Deed.GO, Place.PROFILE)
     assert home(now) is Place.PROFILE
     assert now.next_stage is Stage.PROFILE
@@ -200,6 +200,7 @@ def test_every_place_says_in_words_what_comes_next_or_why_not(place: Place, now:
     assert action.label
     assert words
     assert (action.why_not or "") in words
+    assert len(f"   {action.label}   {words}") <= 80
     if action.deed is Deed.GO:
         assert action.place is not None
         assert unreachable(action.place, now) is None
