@@ -111,6 +111,10 @@ class Table:
     empty: str = "nothing here"
     title: str = ""
 
+    def in_full(self, row: Row) -> Facts:
+        """One of its rows, with every column and nothing cut."""
+        return Facts(tuple((column.title, cell) for column, cell in zip(self.columns, row.cells, strict=True)))
+
 
 Block = Note | Facts | Gauge | Table
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sdetl_engine import Settings, TargetSession
-    from sdetl_tui.blocks import Block, Line
+    from sdetl_tui.blocks import Block, Line, Row
     from sdetl_tui.bridge import Bridge, Pulse
     from sdetl_tui.session import Form
     from sdetl_tui.views.findings import Item
@@ -397,18 +397,19 @@ class LineMode:
 
     # findings and types
 
-    def _row(self, words: str) -> tuple[Table, str] | None:
+    def _row(self, words: str) -> tuple[Table, Row] | None:
         numbers = [int(w) for w in words.split() if w.isdecimal()]
         table, row = (numbers[0], numbers[1]) if len(numbers) == 2 else (1, numbers[0] if numbers else 0)
         if 1 <= table <= len(self._tables) and 1 <= row <= len(self._tables[table - 1].rows):
-            return self._tables[table - 1], self._tables[table - 1].rows[row - 1].key
+            return self._tables[table - 1], self._tables[table - 1].rows[row - 1]
         self._teller.say("There is no such row: name it by its number, e.g. 'show 3', or with its table, 'show 2 3'.")
         return None
 
     def _show(self, words: str) -> None:
         found = self._row(words)
         if found is not None:
-            self._teller.tell(self._detail(*found))
+            table, row = found
+            self._teller.tell(self._detail(table, row.key) or (table.in_full(row),))
 
     def _more(self, words: str) -> None:
         number = int(words) if words.isdecimal() else 1
@@ -426,7 +427,7 @@ class LineMode:
         look = self._look()
         if found is None or look is None or self._why_no_decision():
             return
-        item = self._bridge.findings[int(found[1])]
+        item = self._bridge.findings[int(found[1].key)]
         self._teller.tell(findings.detail(look, item))
         if not findings.is_decidable(item[1]):
             self._teller.say("It asks for no decision.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sdetl_engine import SdetlError
     from sdetl_tui.blocks import Block, Line
     from sdetl_tui.glyphs import Glyphs
+    from sdetl_tui.widgets.paged import PagedTable
 
 ARMED_SECONDS = 60.0
 """A dialog for the gravest deeds closes by itself: nobody confirms this morning's question in the afternoon."""
@@ -212,6 +213,11 @@ class Detail(ModalScreen[None]):
             )
             with VerticalScroll(classes="dialog-body", can_focus=True):
                 yield from drawn(self._blocks, self._glyphs)
+
+    def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
+        """A row of a table in it, with nothing cut."""
+        event.stop()
+        self.app.push_screen(Detail(self._title, (event.in_full,), self._glyphs))
 
     def action_close(self) -> None:
         """Esc."""

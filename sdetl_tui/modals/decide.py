@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, OptionList, Static
 import sdetl_engine as engine
 from sdetl_engine import Decision, Gate, Stage, gate_of
 from sdetl_tui.blocks import Span, Tone, line
+from sdetl_tui.modals.ask import Detail
 from sdetl_tui.text import content, contents
 from sdetl_tui.views import findings, types
 from sdetl_tui.views.findings import ARGUED
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sdetl_tui.glyphs import Glyphs
     from sdetl_tui.views.findings import Item
     from sdetl_tui.views.look import Look
+    from sdetl_tui.widgets.paged import PagedTable
 
 WouldBe = Callable[[Sequence[Decision], Stage], Gate]
 
@@ -70,6 +72,11 @@ class Decide(ModalScreen[Decision | None]):
             self._tell()
         else:
             self.query_one("#cancel", Button).focus()
+
+    def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
+        """A row that shows it, with nothing cut."""
+        event.stop()
+        self.app.push_screen(Detail(self._finding.rule, (event.in_full,), self._look.glyphs))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Another choice: does it need an argument, and what would it do?"""

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Log, Static
 
 from sdetl_engine import Status
-from sdetl_tui.blocks import Note, Span, Tone, line
+from sdetl_tui.blocks import Facts, Note, Span, Tone, line
 from sdetl_tui.modals.ask import Detail, error_lines
 from sdetl_tui.text import content, contents, plain
 from sdetl_tui.views.purposes import purpose
@@ -73,6 +73,7 @@ class PlaceScreen(SparedScreen[None]):
         self._said = ""
         self._said_at = 0.0
         self._is_said_over = False
+        self._row_in_full = Facts(())
         self.last_pulse: Pulse | None = None
         self._is_composed = False
 
@@ -290,15 +291,13 @@ class PlaceScreen(SparedScreen[None]):
 
     def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
         """A row in full."""
+        self._row_in_full = event.in_full
         self.open_row(event.table, event.key)
 
     def open_row(self, table: str, key: str) -> None:
-        """Show a row's detail."""
-        blocks = self.detail(table, key)
-        if blocks:
-            self.app.push_screen(Detail(str(self.place), blocks, self.wizard.glyphs))
-        else:
-            self.say("there is no more to tell about this row")
+        """Show a row's detail; where nothing more is known than its cells, those with nothing cut."""
+        blocks = self.detail(table, key) or (self._row_in_full,)
+        self.app.push_screen(Detail(str(self.place), blocks, self.wizard.glyphs))
 
     async def on_paged_table_pointed(self, event: PagedTable.Pointed) -> None:
         """On wide terminals the row under the cursor stands beside the table."""
@@ -306,7 +305,8 @@ class PlaceScreen(SparedScreen[None]):
         if not aside.display:
             return
         await aside.remove_children()
-        await aside.mount_all(drawn(self.detail(event.table, event.key), self.wizard.glyphs))
+        blocks = self.detail(event.table, event.key) or (event.in_full,)
+        await aside.mount_all(drawn(blocks, self.wizard.glyphs))
 
     def action_back(self) -> None:
         """Esc: back to where one was."""

@@ -20,7 +20,7 @@ from sdetl_tui.text import content, plain, written
 
 if TYPE_CHECKING:
     from sdetl_engine import Reporter
-    from sdetl_tui.blocks import Column, Line, Row, Table
+    from sdetl_tui.blocks import Column, Facts, Line, Row, Table
     from sdetl_tui.bridge import Job
     from sdetl_tui.glyphs import Glyphs
 
@@ -53,20 +53,16 @@ class PagedTable(Vertical):
     """
 
     class Opened(Message):
-        """Somebody wants to see a row in full."""
+        """Somebody wants to see a row in full.  ``in_full``: all that the table itself has of it."""
 
-        def __init__(self, table: str, key: str) -> None:
+        def __init__(self, table: str, key: str, in_full: Facts) -> None:
             super().__init__()
             self.table = table
             self.key = key
+            self.in_full = in_full
 
-    class Pointed(Message):
+    class Pointed(Opened):
         """The cursor stands on another row."""
-
-        def __init__(self, table: str, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
 
     def __init__(self, table: Table, glyphs: Glyphs) -> None:
         super().__init__()
@@ -187,13 +183,16 @@ class PagedTable(Vertical):
         """Enter or a click on a row."""
         event.stop()
         if event.row_key.value is not None:
-            self.post_message(self.Opened(self._table.name, event.row_key.value))
+            self.post_message(self.Opened(self._table.name, event.row_key.value, self._in_full(event.row_key.value)))
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """The cursor moved."""
         event.stop()
         if event.row_key.value is not None and self.query_one(Rows).has_focus:
-            self.post_message(self.Pointed(self._table.name, event.row_key.value))
+            self.post_message(self.Pointed(self._table.name, event.row_key.value, self._in_full(event.row_key.value)))
+
+    def _in_full(self, key: str) -> Facts:
+        return self._table.in_full(next(row for row in self._shown or () if row.key == key))
 
 
 class Rows(DataTable[Text]):

@@ -14,6 +14,7 @@ from textual.widgets import DataTable
 from sdetl_engine import Event, Finding, Severity, Stage, Status
 from sdetl_tui.app import Form
 from sdetl_tui.themes import THEMES
+from sdetl_tui.widgets.paged import PagedTable
 from sdetl_tui.wizard import STAGE_OF, Place
 from tests.wizard.conftest import Seat, Seated
 from tests.wizard.recorded import Replay
@@ -284,3 +285,26 @@ async def test_a_place_that_one_comes_back_to_shows_what_changed_meanwhile(seat:
         assert operator.app.place_screen is left
         assert left.query_one("#banner").styles.background != before
         assert left.styles.background == operator.app.screen.styles.background
+
+
+async def test_a_row_that_is_cut_is_shown_whole_on_enter(seat: Seat) -> None:
+    async with seat(Stage.REPORT) as operator:
+        await go_to(operator, Place.CUTOVER)
+        whole = "registry names the live version"
+        assert whole not in operator.words
+        tables = [t for t in operator.app.screen.query(PagedTable) if t.name_of_table == "post-checks"]
+        tables[0].query_one(DataTable).focus()
+        await operator.press("down", "enter")
+        assert whole in operator.words
+
+
+async def test_a_row_that_shows_a_finding_is_shown_whole_on_enter(seat: Seat) -> None:
+    async with seat(Stage.REPORT) as operator:
+        await operator.press("f", "slash")
+        await operator.type("ROW-DUPLICATE")
+        await operator.press("enter", "enter")
+        assert "Rows that show it" in operator.shown
+        operator.app.screen.query_one(DataTable).focus()
+        await operator.press("enter")
+        assert "Close (Esc)" not in operator.shown
+        assert "rowid" in operator.shown
