@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
+from textual.widgets.data_table import RowDoesNotExist
 
 import sdetl_engine as engine
 from sdetl_tui.blocks import Note, Span, Tone, line
@@ -17,6 +19,7 @@ from sdetl_tui.screens.base import PlaceScreen
 from sdetl_tui.text import content, contents
 from sdetl_tui.views import versions
 from sdetl_tui.widgets.field import Field
+from sdetl_tui.widgets.paged import Rows
 from sdetl_tui.wizard import Place
 
 if TYPE_CHECKING:
@@ -79,15 +82,15 @@ class StartScreen(PlaceScreen):
         """A run that can be resumed is offered first."""
         if now.has_run:
             return super().next_words(now)
-        resumable = next((s for s in self._states or () if s.is_resumable), None)
-        if resumable is not None:
-            where = f" at {resumable.goes_on_at}" if resumable.goes_on_at else ""
-            return f"Enter takes up {resumable.run_id} ({resumable.outcome}{where})"
+        offered = self._offered()
+        if offered is not None:
+            where = f" at {offered.goes_on_at}" if offered.goes_on_at else ""
+            return f"Enter takes up {offered.run_id} ({offered.outcome}{where})"
         return super().next_words(now)
 
     def action_primary(self) -> None:
         """Enter while nothing is focused: never a new run by accident where one waits to be taken up."""
-        if self._states is None or self._has_resumable():
+        if self._states is None or self._offered() is not None:
             self._focus_runs()
         else:
             super().action_primary()
@@ -181,10 +184,12 @@ class StartScreen(PlaceScreen):
 
     def _focus_runs(self) -> None:
         """A run that can be taken up comes before a new one, unless somebody is typing already."""
-        grids = self.query("Rows")
+        grids, offered = self.query(Rows), self._offered()
         is_typing = isinstance(self.focused, Input) and self.focused.value != self._untouched(self.focused)
-        if grids and self._has_resumable() and not self.wizard.bridge.situation().has_run and not is_typing:
+        if grids and offered is not None and not self.wizard.bridge.situation().has_run and not is_typing:
             grids.first().focus()
+            with contextlib.suppress(RowDoesNotExist):  # on a later page
+                grids.first().move_cursor(row=grids.first().get_row_index(offered.run_id))
 
     def _untouched(self, field: Input) -> str:
         return self._first_values.get(field.id or "", "")
@@ -207,5 +212,9 @@ class StartScreen(PlaceScreen):
             self.query_one("#problem", Static).update(content(line(Span(f"there is no file {named}", Tone.BAD))))
         return is_there
 
-    def _has_resumable(self) -> bool:
-        return any(s.is_resumable for s in self._states or ())
+    def _offered(self) -> RunState | None:
+        """The newest run that can be taken up; where a source is named, of that source."""
+        named = self.wizard.form.source.strip()
+        source = Path(named).expanduser().resolve() if named else None
+        waiting = (s for s in self._states or () if s.is_resumable)
+        return next((s for s in waiting if source is None or Path(s.source).resolve() == source), None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdetl_engine import Choice, Decision, RunState, SourceError, Stage, Status
+from sdetl_tui.app import Form
 from sdetl_tui.modals.ask import TypeToConfirm
 from sdetl_tui.wizard import Place
 from tests.wizard.conftest import Seat
@@ -19,6 +20,11 @@ STOPPED = RunState("20251019T143022Z", "/data/desk.db", "embedded", (Stage.PREFL
 DONE = RunState("20250719T090000Z", "/data/desk.db", "embedded", tuple(Stage), None, "live", False)
 
 
+def with_runs(recorded: Recorded, *states: RunState) -> Face:
+    """A workspace with these runs, of the source that the wizard was begun with."""
+    return Face(recorded, [dataclasses.replace(s, source=str(recorded.deployment.source)) for s in states])
+
+
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path) -> None:
     """The runs' folders, where the wizard under test looks for them."""
@@ -27,7 +33,7 @@ def folders(tmp_path: Path) -> None:
 
 
 async def test_a_run_that_can_be_taken_up_comes_first(seat: Seat, recorded: Recorded) -> None:
-    face = Face(recorded, [DONE, STOPPED])
+    face = with_runs(recorded, DONE, STOPPED)
     async with seat(Stage.PREFLIGHT, begun=False, face=face) as operator:
         assert "Enter takes up 20251019T143022Z (interrupted at backup)" in operator.words
         await operator.press("enter")
@@ -42,7 +48,7 @@ async def test_a_run_that_can_be_taken_up_comes_first(seat: Seat, recorded: Reco
 
 
 async def test_enter_twice_never_begins_a_new_run_where_one_waits(seat: Seat, recorded: Recorded) -> None:
-    face = Face(recorded, [STOPPED])
+    face = with_runs(recorded, STOPPED)
     async with seat(Stage.PREFLIGHT, begun=False, face=face) as operator:
         await operator.press("enter", "escape")
         assert face.asked.resumed is None
@@ -50,9 +56,23 @@ async def test_enter_twice_never_begins_a_new_run_where_one_waits(seat: Seat, re
         assert place_of(operator) is Place.START
 
 
+async def test_a_run_of_another_source_than_the_one_that_was_named_does_not_come_first(
+    seat: Seat, recorded: Recorded
+) -> None:
+    async with seat(Stage.PREFLIGHT, begun=False, face=Face(recorded, [STOPPED])) as operator:
+        assert STOPPED.run_id in operator.shown
+        assert "fill in source and target, then Enter" in operator.words
+        await operator.press("enter")
+        assert place_of(operator) is Place.PREFLIGHT
+    async with seat(Stage.PREFLIGHT, begun=False, face=Face(recorded, [DONE, STOPPED]), form=Form()) as operator:
+        assert "Enter takes up 20251019T143022Z" in operator.words
+        await operator.press("enter")
+        assert "Take it up at backup" in operator.shown
+
+
 async def test_between_two_stages_it_says_what_comes_next(seat: Seat, recorded: Recorded) -> None:
     paused = dataclasses.replace(STOPPED, finished=tuple(Stage)[:5], stopped_at=None, outcome="paused")
-    async with seat(Stage.SCORE, begun=False, face=Face(recorded, [paused])) as operator:
+    async with seat(Stage.SCORE, begun=False, face=with_runs(recorded, paused)) as operator:
         assert "before canary" in operator.words
         await operator.press("enter")
         assert "Take it up at canary" in operator.shown
@@ -62,7 +82,7 @@ async def test_between_two_stages_it_says_what_comes_next(seat: Seat, recorded: 
 
 async def test_a_run_that_lacks_only_its_end_goes_to_the_summary(seat: Seat, recorded: Recorded) -> None:
     over = dataclasses.replace(DONE, outcome="interrupted", is_resumable=True)
-    async with seat(Stage.REPORT, begun=False, face=Face(recorded, [over])) as operator:
+    async with seat(Stage.REPORT, begun=False, face=with_runs(recorded, over)) as operator:
         assert "after report" in operator.words
         await operator.press("enter")
         assert "Take it up" in operator.shown
@@ -71,7 +91,7 @@ async def test_a_run_that_lacks_only_its_end_goes_to_the_summary(seat: Seat, rec
 
 
 async def test_a_finished_run_is_shown_and_not_taken_up(seat: Seat, recorded: Recorded) -> None:
-    async with seat(begun=False, face=Face(recorded, [DONE])) as operator:
+    async with seat(begun=False, face=with_runs(recorded, DONE)) as operator:
         operator.app.screen.query("Rows").first().focus()
         await operator.press("enter")
         assert "Run 20250719T090000Z" in operator.shown
@@ -79,7 +99,7 @@ async def test_a_finished_run_is_shown_and_not_taken_up(seat: Seat, recorded: Re
 
 
 async def test_a_run_that_was_pruned_meanwhile_says_so(seat: Seat, recorded: Recorded, tmp_path: Path) -> None:
-    async with seat(begun=False, face=Face(recorded, [STOPPED])) as operator:
+    async with seat(begun=False, face=with_runs(recorded, STOPPED)) as operator:
         (tmp_path / "w" / "runs" / STOPPED.run_id).rmdir()
         await operator.press("enter")
         assert operator.app.is_running
@@ -89,7 +109,7 @@ async def test_a_run_that_was_pruned_meanwhile_says_so(seat: Seat, recorded: Rec
 async def test_why_it_cannot_be_taken_up_is_said(
     seat: Seat, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    face = Face(recorded, [STOPPED])
+    face = with_runs(recorded, STOPPED)
 
     def changed(workspace: object, run_id: str) -> object:
         raise SourceError("the source has changed since the backup", next_step="begin a new run")
