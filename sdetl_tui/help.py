@@ -9,6 +9,7 @@ from sdetl_tui.wizard import Place
 KEYS: tuple[tuple[str, str], ...] = (
     ("Enter", "the action named on the button at the bottom"),
     ("Tab, arrows", "move; Enter on a row shows it in full"),
+    ("PgUp, PgDn", "what does not fit on the screen; in a table its pages"),
     ("Esc", "back to where you were; never stops or undoes anything"),
     (", and .", "the stage before, the next stage"),
     ("G", "go on until something needs you (never into the cutover)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,7 +28,24 @@ ARMED_SECONDS = 60.0
 """A dialog for the gravest deeds closes by itself: nobody confirms this morning's question in the afternoon."""
 
 
-class Confirm(ModalScreen[bool]):
+Result = TypeVar("Result")
+
+
+class Dialog(ModalScreen[Result]):
+    """A box over the screen, whose body the page keys scroll, wherever the focus is."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown", "page(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+    ]
+
+    def action_page(self, pages: int) -> None:
+        """What does not fit into the box: a page on or back."""
+        for body in self.query(VerticalScroll).filter(".dialog-body"):
+            body.scroll_relative(y=pages * max(1, body.size.height - 1), animate=False)
+
+
+class Confirm(Dialog[bool]):
     """Effect and way back; Cancel is focused, and a letter of its own accepts."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,n", "cancel", "Cancel", show=False)]
@@ -74,7 +91,7 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(False)
 
 
-class TypeToConfirm(ModalScreen[bool | None]):
+class TypeToConfirm(Dialog[bool | None]):
     """For the cutover and what cannot be undone by a key: a name has to be typed; the button arms when it is equal.
 
     The result is None when for a minute nobody typed: it does not lie in wait for whoever comes by next.
@@ -155,7 +172,7 @@ class TypeToConfirm(ModalScreen[bool | None]):
             self.dismiss(None)
 
 
-class Choose(ModalScreen[str | None]):
+class Choose(Dialog[str | None]):
     """A few named ways on; the first is focused and harmless.  The result is the way's id, None for Esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Back", show=False)]
@@ -170,7 +187,8 @@ class Choose(ModalScreen[str | None]):
         """Title, lines, one button per way."""
         with Vertical(classes="dialog"):
             yield Static(content(line(Span(self._title, Tone.STRONG))), classes="dialog-title")
-            yield Static(contents(self._lines), classes="dialog-body")
+            with VerticalScroll(classes="dialog-body", can_focus=False):
+                yield Static(contents(self._lines))
             with Vertical(classes="ways"):
                 for way, label in self._ways:
                     yield Button(content(line(f" {label} ")), id=way, compact=True)
@@ -194,7 +212,7 @@ class Choose(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Detail(ModalScreen[None]):
+class Detail(Dialog[None]):
     """One thing in full."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "close", "Close", show=False)]

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 
 import sdetl_engine as engine
 from sdetl_engine import Decision, Gate, Stage, gate_of
 from sdetl_tui.blocks import Span, Tone, line
-from sdetl_tui.modals.ask import Detail
+from sdetl_tui.modals.ask import Detail, Dialog
 from sdetl_tui.text import content, contents
 from sdetl_tui.views import findings, types
 from sdetl_tui.views.findings import ARGUED
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 WouldBe = Callable[[Sequence[Decision], Stage], Gate]
 
 
-class Decide(ModalScreen[Decision | None]):
+class Decide(Dialog[Decision | None]):
     """A finding with its evidence; below, what may be said about it, why, and what that does to the gate."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Back", show=False)]
@@ -158,7 +157,7 @@ class Decide(ModalScreen[Decision | None]):
         self.query_one("#effect", Static).update(content(findings.gate_word(before, after)))
 
 
-class AgreeAll(ModalScreen[str | None]):
+class AgreeAll(Dialog[str | None]):
     """One reason for agreeing to several reviews."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Back", show=False)]
@@ -207,7 +206,7 @@ class AgreeAll(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Retype(ModalScreen[tuple[str, str] | None]):
+class Retype(Dialog[tuple[str, str] | None]):
     """Another type for a column: its cost is counted before it can be recorded.  The result is type and reason."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Back", show=False)]

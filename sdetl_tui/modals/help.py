@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from sdetl_tui.blocks import Facts, Note, Span, Tone, line
 from sdetl_tui.help import KEYS, PAGES
+from sdetl_tui.modals.ask import Dialog
 from sdetl_tui.text import content
 from sdetl_tui.widgets.prose import Prose
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sdetl_tui.wizard import Place
 
 
-class Help(ModalScreen[None]):
+class Help(Dialog[None]):
     """What a place is for, and the keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter,f1", "close", "Close", show=False)]

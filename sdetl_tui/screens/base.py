@@ -55,6 +55,8 @@ class PlaceScreen(SparedScreen[None]):
         Binding("enter", "primary", show=False, id="primary"),
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
         Binding("comma", "step(-1)", "Stage before", show=False, id="before"),
         Binding("full_stop", "step(1)", "Next stage", show=False, id="after"),
         Binding("f5", "again", "Again", show=False, id="again"),
@@ -311,6 +313,11 @@ class PlaceScreen(SparedScreen[None]):
     def action_back(self) -> None:
         """Esc: back to where one was."""
         self.wizard.back()
+
+    def action_page(self, pages: int) -> None:
+        """What does not fit on the screen: a page on or back."""
+        body = self.query_one("#body", VerticalScroll)
+        body.scroll_relative(y=pages * max(1, body.size.height - 2), animate=False)
 
     def action_step(self, by: int) -> None:
         """To the stage before or after."""

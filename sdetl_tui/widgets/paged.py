@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.events import Resize
 from textual.message import Message
 from textual.widgets import DataTable, Static
@@ -207,14 +207,16 @@ class Rows(DataTable[Text]):
         super().__init__(cursor_type="row", zebra_stripes=False, show_cursor=True)
 
     def action_turn(self, pages: int) -> None:
-        """To the end of this page first, then to the next one."""
+        """To the end of this page first, then to the next one, then to what stands beyond the table."""
         edge = self.row_count - 1 if pages > 0 else 0
         owner = self.parent
         if pages < 0 and isinstance(owner, PagedTable) and owner.leave_off():
             return
-        if self.cursor_row == edge and isinstance(owner, PagedTable) and owner.turn(pages):
-            return
-        if pages > 0:
+        if self.cursor_row == edge:
+            around = next((a for a in self.ancestors if isinstance(a, VerticalScroll)), None)
+            if not (isinstance(owner, PagedTable) and owner.turn(pages)) and around is not None:
+                around.scroll_relative(y=pages * max(1, around.size.height - 2), animate=False)
+        elif pages > 0:
             self.action_page_down()
         else:
             self.action_page_up()

@@ -98,7 +98,8 @@ async def test_a_halt_is_decided_with_a_reason_and_the_gate_follows_at_once(seat
 
 async def test_a_decision_needs_a_reason(seat: Seat) -> None:
     async with seat(Stage.BACKUP) as operator:
-        await operator.press("enter", "enter", "enter", "enter", "enter", "enter")
+        for _ in range(6):
+            await operator.press("enter")
         assert "a decision needs a reason" in operator.words
         await operator.press("escape")
         assert operator.replay.deployment.made == []

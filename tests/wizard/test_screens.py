@@ -13,6 +13,8 @@ from textual.widgets import DataTable
 
 from sdetl_engine import Event, Finding, Severity, Stage, Status
 from sdetl_tui.app import Form
+from sdetl_tui.blocks import line
+from sdetl_tui.modals.ask import Confirm
 from sdetl_tui.themes import THEMES
 from sdetl_tui.widgets.paged import PagedTable
 from sdetl_tui.wizard import STAGE_OF, Place
@@ -308,3 +310,29 @@ async def test_a_row_that_shows_a_finding_is_shown_whole_on_enter(seat: Seat) ->
         await operator.press("enter")
         assert "Close (Esc)" not in operator.shown
         assert "rowid" in operator.shown
+
+
+async def test_what_does_not_fit_on_the_screen_is_reached_with_the_page_keys(seat: Seat) -> None:
+    async with seat(Stage.REPORT) as operator:
+        await operator.press("s")
+        below = "Dashboards read"
+        assert below not in operator.shown
+        await operator.press(*["pagedown"] * 5)
+        assert below in operator.shown
+        await operator.press(*["pageup"] * 5)
+        assert "Deployment checklist" in operator.shown
+        # From within a table, too: first its end, then what comes after it.
+        operator.app.screen.query_one(DataTable).focus()
+        await operator.press(*["pagedown"] * 6)
+        assert below in operator.shown
+
+
+async def test_a_long_question_is_read_with_the_page_keys(seat: Seat) -> None:
+    async with seat(Stage.REPORT) as operator:
+        lines = [line(f"number {number}") for number in range(40)]
+        operator.app.push_screen(Confirm("A long question", lines, accept="Do it", key="y"))
+        await operator.settle()
+        assert "number 39" not in operator.shown
+        await operator.press(*["pagedown"] * 4)
+        assert "number 39" in operator.shown
+        assert "Do it (Y)" in operator.shown
