@@ -73,9 +73,7 @@ class DrillScreen(PlaceScreen):
     def action(self, now: Situation) -> Action:
         """One at a time."""
         if self._is_running:
-            return Action(
-                Deed.NOTHING, "Rehearsing ...", why_not=f"{self._now()}: X stops it, and drops everything of it"
-            )
+            return Action(Deed.NOTHING, "Rehearsing ...", why_not=f"{self._now()}; X stops it and clears up")
         return super().action(now)
 
     def next_words(self, now: Situation) -> str:

@@ -50,6 +50,7 @@ class PagedTable(Vertical):
     PagedTable > .title { height: 1; text-style: bold; }
     PagedTable > DataTable { height: auto; max-height: 16; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
     PagedTable > .pages { height: 1; color: $text-muted; }
+    PagedTable > .empty { height: auto; color: $text-muted; }
     """
 
     class Opened(Message):
@@ -79,7 +80,7 @@ class PagedTable(Vertical):
         if self._table.title:
             yield Static(content(say(self._table.title)), classes="title")
         if len(self._table.rows) == 0:
-            yield Static(content(say(self._table.empty)), classes="pages")
+            yield Static(content(say(self._table.empty)), classes="empty")
             return
         yield Rows()
         if self.pages > 1 or isinstance(self._table.rows, SlowRows):
