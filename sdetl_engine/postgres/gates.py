@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,11 @@ MOST_SESSIONS = 32
 _SHARE_OF_FREE = 4
 """At most one in so many of the sessions that the server has left."""
 _KEY = "hashtextextended('sdetl gates', 0)"
+_START = "hashtextextended('sdetl gates start', 0)"
+_LINING_UP_MS = 2000
+_LINED_UP_SECONDS = 0.25
+"""So long the start waits for gates that are not there yet."""
+_LOOK_SECONDS = 0.001
 REFUSED = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected)
 
 
@@ -67,12 +73,14 @@ class Gates:
         self._sessions: list[psycopg.Connection[Any]] = []
         self._unanswered: list[contextlib.AbstractContextManager[object]] = []
         self._oids: set[int] = set()
+        self._holds_start = False
 
     def __enter__(self) -> Gates:
         return self
 
     def __exit__(self, *exception: object) -> None:
         """End the sessions; those that are shut end with the renaming transaction, which is not waited for."""
+        self._start()
         for session in self._sessions:
             session.close()
         with contextlib.suppress(psycopg.Error, GateLost):
@@ -113,7 +121,10 @@ class Gates:
         if not relations:
             return
         self._renaming.execute(f"SELECT pg_advisory_xact_lock({_KEY})")
+        self._renaming.execute(f"SELECT pg_advisory_lock({_START})")
+        self._holds_start = True
         limit = sql.Literal(f"{self._timeout_ms}ms")
+        asked = []
         for number, session in enumerate(self._sessions):
             share = relations[number :: len(self._sessions)]
             if share:
@@ -122,10 +133,33 @@ class Gates:
                     session,
                     sql.SQL("BEGIN"),
                     sql.SQL("SET LOCAL idle_in_transaction_session_timeout = '5s'"),
-                    sql.SQL("SET LOCAL lock_timeout = {}").format(limit),
-                    sql.SQL("SET LOCAL statement_timeout = {}").format(limit),
+                    sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{_LINING_UP_MS}ms")),
+                    sql.SQL(
+                        f"SELECT pg_advisory_xact_lock_shared({_START}), set_config('lock_timeout', {{0}}, true), "
+                        "set_config('statement_timeout', {0}, true)"
+                    ).format(limit),
                     *(relation.locking(schema) for relation in share),
                 )
+                asked.append(session.info.backend_pid)
+        self._wait_until_lined_up(asked)
+        self._start()
+
+    def _wait_until_lined_up(self, pids: Sequence[int]) -> None:
+        ends = time.monotonic() + _LINED_UP_SECONDS
+        while time.monotonic() < ends:
+            row = self._renaming.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = ANY(%s)", [pids]
+            ).fetchone()
+            if row is not None and row[0] == len(pids):
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _start(self) -> None:
+        """Let those go that have lined up.  Where the renaming session is gone, its lock is, too."""
+        if self._holds_start:
+            self._holds_start = False
+            with contextlib.suppress(psycopg.Error):
+                self._renaming.execute(f"SELECT pg_advisory_unlock({_START})")
 
     def shut(self) -> None:
         """Wait until all have their locks, and tie them to the renaming transaction.  Raises one of ``REFUSED``, GateLost."""
@@ -151,6 +185,7 @@ class Gates:
 
     def open(self) -> None:
         """Let readers through after an attempt that failed, when the renaming transaction is back at its savepoint."""
+        self._start()
         with contextlib.suppress(*REFUSED, GateLost):
             self._hear()
         for session in self._sessions:
