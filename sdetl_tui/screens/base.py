@@ -76,6 +76,7 @@ class PlaceScreen(SparedScreen[None]):
         self._said_at = 0.0
         self._is_said_over = False
         self._row_in_full = Facts(())
+        self._is_log_headed = False
         self.last_pulse: Pulse | None = None
         self._is_composed = False
 
@@ -269,7 +270,14 @@ class PlaceScreen(SparedScreen[None]):
             self._tell_log(self.last_pulse)
 
     def _tell_log(self, pulse: Pulse) -> None:
-        if pulse.log_count == self._log_seen or not self.wizard.log_open:
+        if not self.wizard.log_open:
+            return
+        runner = self.wizard.bridge.runner
+        if runner is not None and not self._is_log_headed:
+            self._is_log_headed = True
+            kept = plain(str(runner.deployment.folder.log), 300)
+            self.query_one("#log", Log).write_line(f"what is told from now on; the whole log: {kept}")
+        if pulse.log_count == self._log_seen:
             return
         new = pulse.log_count - self._log_seen
         self._log_seen = pulse.log_count

@@ -57,6 +57,7 @@ class TypesScreen(PlaceScreen):
             return
         if (why_not := self.wizard.why_no_decision(Stage.PROFILE)) is not None:
             self.say(f"Not now: {why_not}")
+            super().open_row(table, key)
             return
         run = look.run
 

@@ -336,3 +336,20 @@ async def test_a_long_question_is_read_with_the_page_keys(seat: Seat) -> None:
         await operator.press(*["pagedown"] * 4)
         assert "number 39" in operator.shown
         assert "Do it (Y)" in operator.shown
+
+
+async def test_where_no_type_can_be_chosen_any_more_the_column_is_shown(seat: Seat) -> None:
+    async with seat(Stage.REPORT) as operator:
+        await operator.press("t")
+        operator.app.screen.query_one(DataTable).focus()
+        await operator.press("enter")
+        assert "declared" in operator.words
+        await operator.press("escape")
+        assert "decisions are for the next run" in operator.words
+        assert operator.replay.deployment.made == []
+
+
+async def test_the_log_names_where_the_whole_of_it_is(seat: Seat) -> None:
+    async with seat(Stage.REPORT, size=(200, 60)) as operator:
+        await operator.press("l")
+        assert f"the whole log: {operator.replay.deployment.folder.log}" in operator.words
