@@ -96,7 +96,7 @@ def _open_lines(
     def read() -> str | None:
         return sys.stdin.readline() or None
 
-    ascii_only = wishes.ascii or not is_utf8(sys.stdout)
+    ascii_only = wishes.ascii or not is_utf8(sys.stdout, os.environ)
     bridge = Bridge(workspace.prepare(), read_only=wishes.read_only, dry_run=wishes.dry_run)
     form = Form(str(source or ""), target or "", str(plan or ""))
     try:

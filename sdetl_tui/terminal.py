@@ -63,7 +63,7 @@ def detect(
     colour = "NO_COLOR" not in environ or not environ["NO_COLOR"]
     remote = any(environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY"))
     found = Terminal(
-        ascii=ascii_only or not is_utf8(stdout) or environ["TERM"] == "linux",
+        ascii=ascii_only or not is_utf8(stdout, environ) or environ["TERM"] == "linux",
         colour=colour,
         remote=remote,
         multiplexed=bool(environ.get("TMUX") or environ.get("STY")),
@@ -82,10 +82,18 @@ def _colours(environ: Mapping[str, str]) -> int:
     return 256 if "256" in environ["TERM"] else 16
 
 
-def is_utf8(stdout: TextIO) -> bool:
-    """True when what is written there is UTF-8, so that signs other than ASCII arrive."""
+def is_utf8(stdout: TextIO, environ: Mapping[str, str]) -> bool:
+    """True when what is written there is UTF-8 and the locale agrees, so that signs other than ASCII arrive.
+
+    Python writes UTF-8 in the locales C and POSIX, too (PEP 540), whatever the terminal makes of it.
+    """
     encoding = stdout.encoding or locale.getpreferredencoding(do_setlocale=False) or ""
-    return encoding.lower().replace("-", "") == "utf8"
+    named = next((environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(name)), "UTF-8")
+    return _bare(encoding) == "utf8" and "utf8" in _bare(named)
+
+
+def _bare(encoding: str) -> str:
+    return encoding.lower().replace("-", "")
 
 
 def _prepare(environ: MutableMapping[str, str], terminal: Terminal) -> None:

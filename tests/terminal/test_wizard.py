@@ -225,9 +225,7 @@ def test_without_colour_none_is_sent(tmp_path: Path) -> None:
 
 
 def test_an_ascii_locale_gets_ascii(tmp_path: Path) -> None:
-    with at_terminal(
-        workspace=tmp_path / "w", LANG="C", LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0"
-    ) as operator:
+    with at_terminal(workspace=tmp_path / "w", LANG="C", LC_ALL="C") as operator:
         operator.sees("Begin a new run")
         operator.press("f1")
         operator.sees("Help: start")

@@ -55,6 +55,22 @@ def test_a_good_terminal() -> None:
     assert found.poll_seconds == 0.2
 
 
+@pytest.mark.parametrize(
+    ("environ", "ascii_only"),
+    [
+        ({"LC_ALL": "C"}, True),
+        ({"LC_ALL": "POSIX", "LANG": "en_US.UTF-8"}, True),
+        ({"LANG": "de_DE.ISO-8859-1"}, True),
+        ({"LANG": "en_US"}, True),
+        ({"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LANG": "C"}, False),
+        ({"LANG": "de_DE.utf8@euro"}, False),
+        ({}, False),
+    ],
+)
+def test_the_locale_decides_whether_signs_are_ascii(environ: dict[str, str], ascii_only: bool) -> None:
+    assert looked_at(environ)[0].ascii is ascii_only
+
+
 @pytest.mark.parametrize(("value", "colour"), [("1", False), ("yes", False), ("", True)])
 def test_no_color(value: str, colour: bool) -> None:
     found, _ = looked_at({"NO_COLOR": value})
