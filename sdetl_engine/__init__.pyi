@@ -14,7 +14,7 @@ from .checks import Check, Verdict
 from .decisions import argument_fault, effective, takes_effect_in
 from .deployment import Deployment
 from .drill_records import DrillResult, DrillStep, Fault, ReaderReport, StepStatus
-from .engine import CheckedLine, RunState, checklist_lines, resume_run, run_states, start_run
+from .engine import CheckedLine, RunState, checklist_lines, live_now, resume_run, run_states, start_run
 from .errors import (
     BackupError,
     Cancelled,
@@ -231,6 +231,7 @@ __all__ = [
     "late_sentences",
     "late_writes",
     "list_versions",
+    "live_now",
     "load_settings",
     "lock_holder",
     "make_restored_live",

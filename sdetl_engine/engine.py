@@ -249,6 +249,19 @@ def checklist_lines(runner: Runner) -> tuple[CheckedLine, ...]:
     )
 
 
+def live_now(runner: Runner) -> str | None:
+    """The version that the target's registry says is live; None when none is, or the target does not answer."""
+    run = runner.deployment
+    if run.session is None:
+        return None
+    try:
+        with run.connect() as connection:
+            live = registry.live_version(connection, run.settings.serving_schema)
+    except (SdetlError, psycopg.Error):
+        return None
+    return live.version if live is not None else None
+
+
 def _last_drill(run: Deployment) -> tuple[datetime, bool, float | None] | None:
     """The newest drill in the target's registry; None when there is none, or the target does not answer."""
     if run.session is None or not run.results.has(Stage.PREFLIGHT):

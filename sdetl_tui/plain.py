@@ -154,8 +154,9 @@ class LineMode:
             case Place.TYPES:
                 return types.blocks(look)
             case Place.SUMMARY:
-                assert self._bridge.runner is not None
-                return summary.blocks(look, engine.checklist_lines(self._bridge.runner))
+                runner = self._bridge.runner
+                assert runner is not None
+                return summary.blocks(look, engine.checklist_lines(runner), engine.live_now(runner))
             case Place.CUTOVER:
                 loaded = look.record(Stage.MIGRATE).status is Status.PASSED
                 return cutover.blocks(look, engine.contrast(look.run) if loaded else None)

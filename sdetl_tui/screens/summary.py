@@ -25,6 +25,7 @@ class SummaryScreen(PlaceScreen):
     def __init__(self) -> None:
         super().__init__()
         self._lines: tuple[CheckedLine, ...] | None = None
+        self._live_now: str | None = None
         self._asked_for: object = None
 
     def signature(self, now: Situation) -> object:
@@ -32,12 +33,17 @@ class SummaryScreen(PlaceScreen):
         if not now.running and now.has_run and now.records != self._asked_for:
             self._asked_for = now.records
             self._ask()
-        return (now.records, now.running, self._lines)
+        return (now.records, now.running, self._lines, self._live_now)
+
+    def arrive(self) -> None:
+        """What is live may be another version than before."""
+        super().arrive()
+        self._asked_for = None
 
     def blocks(self) -> Sequence[Block]:
         """Lines, papers, words."""
         look = self.look()
-        return summary.blocks(look, self._lines) if look is not None else ()
+        return summary.blocks(look, self._lines, self._live_now) if look is not None else ()
 
     def detail(self, table: str, key: str) -> Sequence[Block]:
         """One line with its whole evidence."""
@@ -51,6 +57,9 @@ class SummaryScreen(PlaceScreen):
 
         def done(job: Job) -> None:
             if job.error is None:
-                self._lines = job.result
+                self._lines, self._live_now = job.result
 
-        self.wizard.bridge.start_job("evidence", lambda: engine.checklist_lines(runner), done)
+        def ask() -> tuple[tuple[CheckedLine, ...], str | None]:
+            return engine.checklist_lines(runner), engine.live_now(runner)
+
+        self.wizard.bridge.start_job("evidence", ask, done)

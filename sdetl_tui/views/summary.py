@@ -29,8 +29,8 @@ def report(look: Look) -> tuple[Block, ...]:
     return (Facts(tuple(rows)),) if record.status is Status.PASSED else ()
 
 
-def blocks(look: Look, lines: Sequence[CheckedLine] | None) -> tuple[Block, ...]:
-    """The checklist, then the papers and the words for the people."""
+def blocks(look: Look, lines: Sequence[CheckedLine] | None, live_now: str | None = None) -> tuple[Block, ...]:
+    """The checklist, then the papers and the words for the people.  ``live_now``: what the registry says, if it was asked."""
     papers = Facts(
         (
             ("run", said(look.run.run_id, Tone.STRONG)),
@@ -48,7 +48,7 @@ def blocks(look: Look, lines: Sequence[CheckedLine] | None) -> tuple[Block, ...]
         empty="reading the evidence ...",
         title="Deployment checklist",
     )
-    return (table, papers, Note(_tell(look), "What to tell people"))
+    return (table, papers, Note(_tell(look, live_now), "What to tell people"))
 
 
 def detail(lines: Sequence[CheckedLine] | None, look: Look, key: str) -> tuple[Block, ...]:
@@ -62,10 +62,13 @@ def detail(lines: Sequence[CheckedLine] | None, look: Look, key: str) -> tuple[B
     )
 
 
-def _tell(look: Look) -> tuple[Line, ...]:
+def _tell(look: Look, live_now: str | None) -> tuple[Line, ...]:
     cutover = look.result(Stage.CUTOVER, CutoverResult)
     if cutover is None or look.record(Stage.CUTOVER).status is not Status.PASSED:
         return (line("Nothing has changed for readers: the version that was live is still live."),)
+    if live_now is not None and live_now != cutover.live_version:
+        went = f"went live at {cutover.switched_at} and no longer is: it was rolled back or replaced."
+        return (line(f"Dashboards read {live_now}. Version {cutover.live_version} {went}"),)
     score = look.result(Stage.SCORE, ScoreResult)
     quality = f" Quality score {engine.points(score.after)}." if score is not None else ""
     back = f" Way back: {cutover.rollback_command}" if cutover.rollback_command else ""

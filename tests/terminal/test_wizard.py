@@ -73,7 +73,9 @@ def test_the_demo_from_start_to_cutover_again_and_back_by_keys_alone(tmp_path: P
         operator.press("y")
         operator.sees("done: once more makes the other version live again", "readers waited")
         operator.press("s")
-        operator.sees("Leave sdetl")
+        operator.sees("Leave sdetl", "Deployment checklist")
+        operator.press("pgdn", "pgdn")
+        operator.sees("and no longer is", "rolled back or replaced")
         operator.press("enter")
         assert operator.ends() == 0
         assert is_restored(operator.sent)
