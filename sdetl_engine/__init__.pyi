@@ -96,7 +96,7 @@ from .switching.by_hand import WaitsForHand
 from .switching.late import LateTable, LateWrites
 from .values.encodings import visible
 from .version import sdetl_version
-from .wording import counted, inflected, points
+from .wording import counted, inflected, limit_of, points, share_beside
 from .workspace import RunFolder, Workspace
 
 __all__ = [
@@ -230,6 +230,7 @@ __all__ = [
     "inflected",
     "late_sentences",
     "late_writes",
+    "limit_of",
     "list_versions",
     "live_now",
     "load_settings",
@@ -250,6 +251,7 @@ __all__ = [
     "run_states",
     "sdetl_version",
     "setting_keys",
+    "share_beside",
     "shown_value",
     "start_run",
     "stay_responsive",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdetl_engine import counted, inflected, points
+from sdetl_engine import counted, inflected, limit_of, points, share_beside
 
 ROOT = Path(__file__).parent.parent
 SENTENCES = sorted(p for room in ("sdetl_engine", "sdetl_tui") for p in (ROOT / room).rglob("*.py"))
@@ -45,3 +45,17 @@ def test_a_score_is_never_rounded_up(score: float, said: str) -> None:
 
 def test_no_score_loses_a_tenth_that_it_has() -> None:
     assert [points(tenths / 10) for tenths in range(1001)] == [f"{tenths / 10:.1f}" for tenths in range(1001)]
+
+
+@pytest.mark.parametrize(
+    ("share", "limit", "said"),
+    [
+        (0.375, 0.2, "37.5% of at most 20%"),
+        (0.1, 0.1, "10.0% of at most 10%"),
+        (0.10004, 0.1, "10.004% of at most 10%"),
+        (0.12499, 0.125, "12.499% of at most 12.5%"),
+        (0.0, 0.07, "0.0% of at most 7%"),
+    ],
+)
+def test_a_share_is_not_rounded_onto_its_limit(share: float, limit: float, said: str) -> None:
+    assert f"{share_beside(share, limit)} of at most {limit_of(limit)}" == said

@@ -12,7 +12,7 @@ from sdetl_engine.profiling.units import likely_unit, numbers_as_dates
 from sdetl_engine.rules import RULES
 from sdetl_engine.values.encodings import visible
 from sdetl_engine.values.types import Kind
-from sdetl_engine.wording import counted, inflected
+from sdetl_engine.wording import counted, inflected, limit_of, share_beside
 
 _Facts = Mapping[tuple[str, str], ColumnFacts]
 
@@ -64,7 +64,7 @@ def _column_gauge(verdicts: Sequence[TypeVerdict], limit: float) -> Gauge:
     mismatched = sum(v.mismatched for v in verdicts)
     share = mismatched / len(verdicts)
     subject = f"{mismatched} of {counted(len(verdicts), 'column')}"
-    said = f"{subject} ({share:.1%}) do not hold what they are declared as; the limit is {limit:.0%}"
+    said = f"{subject} ({share_beside(share, limit)}) do not hold what they are declared as; the limit is {limit_of(limit)}"
     return Gauge(name, share, limit, share > limit, subject, said)
 
 
@@ -77,7 +77,7 @@ def _date_gauges(verdicts: Sequence[TypeVerdict], facts: _Facts, limit: float) -
             continue
         share = verdict.corrupt_dates / column.rows
         name = f"{verdict.table}.{verdict.column}"
-        said = f"{verdict.corrupt_dates:,} of {counted(column.rows, 'value')} ({share:.1%}) in {name} cannot be read as a date"
+        said = f"{verdict.corrupt_dates:,} of {counted(column.rows, 'value')} ({share_beside(share, limit)}) in {name} cannot be read as a date"
         found.append((verdict, Gauge("corrupt dates", share, limit, share > limit, name, said)))
     return found
 
@@ -133,7 +133,7 @@ def _dates_finding(verdict: TypeVerdict, column: ColumnFacts, gauge: Gauge) -> F
     return Finding(
         rule.code,
         rule.severity,
-        f"{gauge.sentence}{reversed_ones}{suspects(column)}; the limit is {gauge.limit:.0%}",
+        f"{gauge.sentence}{reversed_ones}{suspects(column)}; the limit is {limit_of(gauge.limit)}",
         mark_advice(column),
         table=verdict.table,
         column=verdict.column,

@@ -75,7 +75,7 @@ def _gauge(reading: GaugeReading) -> Gauge:
         label=f"{reading.name}: {reading.subject}",
         share=reading.measured,
         limit=reading.limit,
-        shown=f"{reading.measured:.1%} (limit {reading.limit:.0%})",
+        shown=f"{engine.share_beside(reading.measured, reading.limit)} (limit {engine.limit_of(reading.limit)})",
         verdict="TRIPPED" if reading.tripped else "ok",
         tone=Tone.BAD if reading.tripped else Tone.GOOD,
     )
