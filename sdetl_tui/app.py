@@ -102,17 +102,6 @@ class SdetlApp(App[int]):
         Binding("ctrl+c", "explain_interrupt", show=False, priority=True, id="interrupt"),
     ]
 
-    def on_key(self, event: Key) -> None:
-        """A capital that nobody wanted means its small letter: the screens print keys as capitals."""
-        if len(event.key) == 1 and event.key.isupper():
-            event.stop()
-            self.simulate_key(event.key.lower())
-
-    def on_key_done(self, message: KeyDone) -> None:
-        """The keyboard asks whether a key is through."""
-        with contextlib.suppress(ScreenStackError):
-            message.follow(self)
-
     def __init__(self, session: Session) -> None:
         super().__init__(driver_class=Keyboard)
         self.bridge = session.bridge
@@ -138,6 +127,19 @@ class SdetlApp(App[int]):
         for theme in themes():
             self.register_theme(theme)
         self.theme = THEMES[session.terminal.theme]
+
+    # the keyboard
+
+    def on_key(self, event: Key) -> None:
+        """A capital that nobody wanted means its small letter: the screens print keys as capitals."""
+        if len(event.key) == 1 and event.key.isupper():
+            event.stop()
+            self.simulate_key(event.key.lower())
+
+    def on_key_done(self, message: KeyDone) -> None:
+        """The keyboard asks whether a key is through."""
+        with contextlib.suppress(ScreenStackError):
+            message.follow(self)
 
     # what the frame shows
 
