@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -84,6 +85,26 @@ def test_readers_that_never_rest_keep_no_switch_out_and_see_no_half(it: Desk, tw
     assert not wrong
     assert all(reads)
     assert it.live() == two[1]
+
+
+def test_however_slowly_the_gates_are_told_none_asks_before_all_have_been(it: Desk, two: tuple[str, str]) -> None:
+    asked: list[int] = []
+
+    class Slow(psycopg.Connection[Any]):
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            told = super().execute(query, *args, **kwargs)
+            if "ACCESS EXCLUSIVE MODE" in str(query):
+                time.sleep(0.05)
+                rows = it.ask(
+                    "SELECT count(*) FROM pg_locks JOIN pg_class c ON c.oid = relation JOIN pg_namespace n ON "
+                    "n.oid = relnamespace WHERE nspname = 'servicedesk' AND mode = 'AccessExclusiveLock'"
+                )
+                asked.append(rows[0][0])
+            return told
+
+    assert it.switch_to(two[1], connect=lambda: Slow.connect(it.conninfo)).attempts == 1
+    assert len(asked) >= 2
+    assert set(asked) == {0}
 
 
 def test_tables_that_inherit_from_each_other_are_no_obstacle(it: Desk) -> None:
