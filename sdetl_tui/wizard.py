@@ -296,7 +296,7 @@ def next_line(place: Place, now: Situation) -> str:
         if stage is not None and now.record(stage).status in (Status.FAILED, Status.CANCELLED):
             return f"{now.outcome.error.next_step}"
     if action.why_not is None and action.deed is Deed.RUN and action.stage is Stage.CUTOVER:
-        return "Enter looks whether it can be done; nothing switches yet"
+        return "Enter looks whether it can be done; nothing switches"
     if action.why_not is not None:
         return f"Not now: {action.why_not}" if action.deed is not Deed.NOTHING else action.why_not
     return _NEXT_WORDS.get(action.deed, "").format(label=action.label, place=action.place or "")

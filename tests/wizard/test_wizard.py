@@ -142,7 +142,7 @@ def test_what_a_decision_changed_says_that_it_runs_again() -> None:
 
 
 def test_looking_at_the_cutover_does_not_sound_like_the_switch() -> None:
-    assert next_line(Place.CUTOVER, Situation(standing(Stage.CUTOVER))).endswith("nothing switches yet")
+    assert next_line(Place.CUTOVER, Situation(standing(Stage.CUTOVER))).endswith("nothing switches")
 
 
 def test_the_switch_is_typed_once_only_agreement_is_missing() -> None:
@@ -188,12 +188,25 @@ def test_what_a_decision_made_stale_runs_again_first() -> None:
         Situation(standing(Stage.MIGRATE, Status.RUNNING), running=True),
         Situation(standing(Stage.MIGRATE, Status.RUNNING), running=True, stopping=True),
         Situation(standing(Stage.CANARY), stale_from=Stage.PROFILE),
+        Situation(standing(Stage.CUTOVER)),
         Situation(standing(Stage.CUTOVER, Status.REVIEW, REVIEW)),
         Situation(standing(None)),
         Situation(standing(Stage.CLEAN), read_only=True),
         Situation(standing(Stage.CANARY), dry_run=True),
     ],
-    ids=["no run", "new", "halted", "at work", "stopping", "stale", "ready", "done", "read-only", "dry run"],
+    ids=[
+        "no run",
+        "new",
+        "halted",
+        "at work",
+        "stopping",
+        "stale",
+        "at the cutover",
+        "ready",
+        "done",
+        "read-only",
+        "dry run",
+    ],
 )
 def test_every_place_says_in_words_what_comes_next_or_why_not(place: Place, now: Situation) -> None:
     action, words = primary(place, now), next_line(place, now)
